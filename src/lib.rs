@@ -1,0 +1,1 @@
+//! Rookery: a chat engine that other people's products stand on.
