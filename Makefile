@@ -1,0 +1,24 @@
+# The commands that this project is worked with. Each installs what it lacks; see CONTRIBUTING.md.
+
+.PHONY: run test build fmt lint web
+
+# Arguments for the server: make run ARGS="--data-dir /tmp/rookery"
+ARGS ?=
+
+run:
+	@scripts/run.sh $(ARGS)
+
+test:
+	@scripts/test.sh
+
+build:
+	@scripts/build.sh
+
+fmt:
+	@cargo fmt
+
+lint:
+	@scripts/lint.sh
+
+web:
+	@scripts/web.sh

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Everything that decides whether a change can land. The last line is `N passed, N failed`, whatever happens: each test
+# counts, and so does each check without tests of its own; a suite that breaks off without naming a test is one failure.
+. "$(dirname "$0")/common.sh"
+
+passed=0
+failed=0
+broken=()
+
+finish() {
+  local code=$?
+  # Leaving early (a tool that cannot be had, an interrupt) is a failure too.
+  if [ "$code" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    failed=1
+  fi
+  [ ${#broken[@]} -eq 0 ] || say "Failed: ${broken[*]}; what they printed is in $LOGS/"
+  say "Took $((SECONDS / 60)) min $((SECONDS % 60)) s"
+  printf '%s passed, %s failed\n' "$passed" "$failed"
+  [ "$failed" -eq 0 ] || code=1
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Where a hang would be seen by nobody, it ends before the machine's own limit does.
+bounded() {
+  if [ -n "${CI:-}" ] && have timeout; then
+    timeout --kill-after=30 "$@"
+  else
+    shift
+    "$@"
+  fi
+}
+
+# How many tests a log says have passed and failed, as "P F". Each knows its runner's closing lines.
+count_check() { [ "$2" -eq 0 ] && echo "1 0" || echo "0 1"; }
+count_cargo() {
+  sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' "$1" |
+    awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
+}
+count_node() {
+  sed -n 's/^[^a-z]* \(pass\|fail\) \([0-9]*\)$/\1 \2/p' "$1" |
+    awk '$1 == "pass" { passed += $2 } $1 == "fail" { failed += $2 } END { print passed + 0, failed + 0 }'
+}
+
+# step NAME RUNNER COMMAND…: runs it, shows and keeps what it prints, counts, and goes on either way.
+step() {
+  local name=$1 runner=$2 log="$LOGS/$1.log" from=$SECONDS code=0 counts step_passed step_failed
+  shift 2
+  say "$name"
+  bounded 40m "$@" 2>&1 | tee "$log" || code=$?
+  counts=$("count_$runner" "$log" "$code")
+  step_passed=${counts% *}
+  step_failed=${counts#* }
+  # No failed test, and yet not well: it did not compile, it crashed, or it ran nothing at all.
+  if [ "$step_failed" -eq 0 ] && { [ "$code" -ne 0 ] || [ "$step_passed" -eq 0 ]; }; then
+    step_failed=1
+  fi
+  passed=$((passed + step_passed))
+  failed=$((failed + step_failed))
+  [ "$step_failed" -eq 0 ] || broken+=("$name")
+  say "$name: $step_passed passed, $step_failed failed, $((SECONDS - from)) s"
+}
+
+need_rust
+need_rust_tools
+need_postgres
+need_node
+need_chromium
+need_shellcheck
+need_cargo_deny
+say "Everything needed is there, after $SECONDS s"
+
+# Each integration test starts real servers; more at once than this and a small machine measures its own scheduler.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
+
+step fmt check scripts/lint.sh fmt
+step shell check scripts/lint.sh shell
+step clippy check scripts/lint.sh clippy
+step doc check scripts/lint.sh doc
+step deny check scripts/lint.sh deny
+step rust cargo cargo test --locked --no-fail-fast
