@@ -1,0 +1,148 @@
+//! Every bound: what it limits, its unit, and how the bounds relate.
+//!
+//! What an operator may change is in [`crate::config`], within the ceilings given here.
+
+use std::time::Duration;
+
+/// The largest frame that a client may send, in bytes. Beyond it the connection is closed with 1009.
+pub const FRAME_BYTES: usize = 64 * 1024;
+/// The largest frame that the server sends, in bytes; a page ends early rather than passing it.
+pub const SERVER_FRAME_BYTES: usize = 256 * 1024;
+/// The largest content of one message, in bytes of its stored form.
+pub const CONTENT_BYTES: usize = 32 * 1024;
+/// How many fragments one WebSocket message may come in.
+pub const FRAGMENTS: usize = 64;
+/// How deep a JSON frame may be nested.
+pub const JSON_DEPTH: usize = 32;
+/// How many users one message may mention.
+pub const MENTIONS: usize = 100;
+/// The longest name of a device that people read, in bytes.
+pub const DEVICE_NAME_BYTES: usize = 128;
+/// The longest login token, in bytes.
+pub const TOKEN_BYTES: usize = 1024;
+/// The longest token after inflating, in bytes.
+pub const TOKEN_INFLATED_BYTES: usize = 4096;
+/// The longest validity of a token that is taken, in seconds: 180 days.
+pub const TOKEN_VALIDITY_S: u64 = 180 * 86_400;
+/// How far ahead of our clock a token may have been signed, in seconds.
+pub const TOKEN_AHEAD_S: u64 = 60;
+/// The longest opaque paging cursor, in bytes.
+pub const CURSOR_BYTES: usize = 128;
+
+/// Entries a page, when the client names no number.
+pub const PAGE_DEFAULT: usize = 50;
+/// Entries a page at most; a larger wish is taken as this.
+pub const PAGE_MAX: usize = 200;
+/// Groups that one `sync` or `ping` may name.
+pub const SYNC_GROUPS: usize = 500;
+/// Groups that one `ping` may name: what is on screen.
+pub const PING_GROUPS: usize = 50;
+
+/// Commands of one session in flight; beyond it the socket is not read.
+pub const IN_FLIGHT: usize = 32;
+/// Ids that one session awaits after refusals; beyond it the session is closed with 4005.
+pub const AWAITED: usize = 64;
+/// How long a refused message is awaited before its place is given up.
+pub const AWAITED_FOR: Duration = Duration::from_secs(30);
+/// How long a session waits for the answer to a send before it submits it again.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Frames that wait for a session's socket.
+pub const OUTBOUND_FRAMES: usize = 256;
+/// Bytes that wait for a session's socket.
+pub const OUTBOUND_BYTES: usize = 1024 * 1024;
+/// Replies, kicks and errors that wait beside the events; they are never dropped for events.
+pub const OUTBOUND_PRIORITY_FRAMES: usize = 2 * IN_FLIGHT;
+/// Bytes handed to the socket at once.
+pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
+/// How long a socket may take to accept what was handed to it before the session is closed with 4002.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a socket that was told to close may go on not reading before it is cut.
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the kernel keeps trying to reach a silent peer with what was written.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often a client shall send a `ping`.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
+/// Two lost heartbeats and some slack; one lost packet must not end a session. Then 4003.
+pub const IDLE_AFTER: Duration = Duration::from_secs(50);
+/// How long a connection may take to log in. Then 4004.
+pub const LOGIN_WITHIN: Duration = Duration::from_secs(5);
+/// How often a session looks at its clocks.
+pub const SESSION_TICK: Duration = Duration::from_secs(1);
+
+/// Messages from other actors that wait for a session.
+pub const SESSION_MAILBOX: usize = 256;
+/// Messages from other actors that wait for a user.
+pub const USER_MAILBOX: usize = 4096;
+/// Messages that wait for the registry.
+pub const REGISTRY_MAILBOX: usize = 16_384;
+/// Messages that wait for a journal or for the gatherer of cursors.
+pub const JOURNAL_MAILBOX: usize = 16_384;
+/// Frames and effects that wait for a WebSocket adapter.
+pub const ADAPTER_MAILBOX: usize = 16;
+
+/// Sessions of one user on one node.
+pub const SESSIONS_PER_USER: usize = 64;
+/// How long a user stays in memory after its last session.
+pub const USER_LINGER: Duration = Duration::from_secs(120);
+/// How long a loser of a login has to say that it ended, before the winner's reply goes out without its word.
+pub const REPLACED_WITHIN: Duration = Duration::from_secs(2);
+/// Recent client message ids that one user remembers with their answers; a hit is proof, a miss is not.
+pub const RECENT_KEYS: usize = 256;
+/// Conversations whose peers one user remembers.
+pub const KNOWN_PEERS: usize = 256;
+/// Runs that one user remembers for one session.
+pub const KNOWN_RUNS: usize = 128;
+
+/// Journals of a node.
+pub const JOURNALS: usize = 2;
+/// Rows that wait in one journal; beyond it sends are answered `busy`.
+pub const JOURNAL_QUEUE: usize = 20_000;
+/// Rows in one statement.
+pub const JOURNAL_BATCH: usize = 500;
+/// Bytes of bodies in one statement; one row always fits.
+pub const JOURNAL_BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How long the outcome of a broken commit may stay unknown before its senders are told `outcome_unknown`.
+pub const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
+/// Cursors that wait to be written; beyond it receipts are answered `busy`.
+pub const CURSOR_QUEUE: usize = 50_000;
+/// Cursors in one statement.
+pub const CURSOR_BATCH: usize = 1_000;
+/// What a client is told to wait after `busy`, `unavailable` and `outcome_unknown`.
+pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
+
+/// How long a reader waits for a pooled connection.
+pub const POOL_WAIT: Duration = Duration::from_secs(3);
+/// How long a login, look-up or page may take in all.
+pub const READ_WITHIN: Duration = Duration::from_secs(8);
+/// Logins and syncs that read the store at once on a node; beyond it they are answered `busy`.
+pub const READS_AT_ONCE: usize = 256;
+
+/// A node's lease, by the database's clock.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How often the lease is renewed.
+pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(3);
+/// When the last renewal is older than this, no message id is minted.
+pub const LEASE_TRUSTED_FOR: Duration = Duration::from_secs(8);
+/// Node numbers inside message ids.
+pub const NODE_NUMBERS: i16 = 1024;
+
+/// How far in the future a client message id may have been minted, in milliseconds.
+pub const CLOCK_AHEAD_MS: i64 = 5 * 60 * 1000;
+/// Days for which dedup partitions exist ahead of today.
+pub const PARTITIONS_AHEAD_DAYS: i32 = 3;
+/// Days after the dedup window before a partition is dropped.
+pub const PARTITIONS_KEPT_DAYS: i32 = 2;
+/// The longest dedup window that may be set, in days.
+pub const DEDUP_WINDOW_DAYS_MAX: u32 = 90;
+
+const _: () = assert!(IDLE_AFTER.as_secs() > 2 * HEARTBEAT_EVERY.as_secs());
+const _: () = assert!(LEASE_TRUSTED_FOR.as_secs() < LEASE.as_secs());
+const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_secs());
+const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_BYTES);
+const _: () = assert!(IN_FLIGHT <= AWAITED);
+const _: () = assert!(IN_FLIGHT < SESSION_MAILBOX);
+// Each unanswered send of a user may bring one message from a journal, and each session one of its own besides.
+const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) < USER_MAILBOX);
+const _: () = assert!(JOURNAL_BATCH < JOURNAL_QUEUE && CURSOR_BATCH < CURSOR_QUEUE);

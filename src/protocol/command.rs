@@ -1,0 +1,361 @@
+//! What a client may ask for.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::content::{Body, Content};
+use crate::ids::{
+    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, Seq, UserId,
+};
+use crate::limits;
+
+/// A command, its body parsed and its sizes checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// `login`
+    Login(Box<Login>),
+    /// `logout`
+    Logout(Logout),
+    /// `ping`
+    Ping(Ping),
+    /// `sync`
+    Sync(Sync),
+    /// `message.send`
+    Send(Box<Send>),
+    /// `message.received`
+    Received(CursorCommand),
+    /// `message.read`
+    Read(CursorCommand),
+    /// `message.inbox`
+    Inbox(Inbox),
+    /// `message.history`
+    History(History),
+    /// `conversation.list`
+    ConversationList(ConversationList),
+}
+
+impl Command {
+    /// The name under which the command travels.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Login(_) => "login",
+            Self::Logout(_) => "logout",
+            Self::Ping(_) => "ping",
+            Self::Sync(_) => "sync",
+            Self::Send(_) => "message.send",
+            Self::Received(_) => "message.received",
+            Self::Read(_) => "message.read",
+            Self::Inbox(_) => "message.inbox",
+            Self::History(_) => "message.history",
+            Self::ConversationList(_) => "conversation.list",
+        }
+    }
+}
+
+/// The kind of client that a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Platform {
+    /// A browser tab.
+    Web,
+    /// An iPhone or iPad.
+    Ios,
+    /// An Android phone or tablet.
+    Android,
+    /// A Windows computer.
+    Windows,
+    /// A Mac.
+    Macos,
+    /// A Linux computer.
+    Linux,
+    /// A program.
+    Api,
+}
+
+impl Platform {
+    /// The name under which the platform travels and is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Ios => "ios",
+            Self::Android => "android",
+            Self::Windows => "windows",
+            Self::Macos => "macos",
+            Self::Linux => "linux",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// One installed client of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Device {
+    /// The client's own name for itself, kept for as long as it is installed.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub id: DeviceId,
+    /// What kind of client it is.
+    pub platform: Platform,
+    /// What people call it; at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "device_name")]
+    #[cfg_attr(test, ts(optional))]
+    pub name: Option<String>,
+}
+
+fn device_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    match name {
+        // PostgreSQL's text holds no NUL, and neither does a name that people read.
+        Some(name) if name.len() > limits::DEVICE_NAME_BYTES || name.contains('\0') => {
+            Err(de::Error::custom("expected at most 128 bytes without NUL"))
+        }
+        name => Ok(name),
+    }
+}
+
+/// The body of `login`: the first command of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Login {
+    /// The app; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub app: Option<AppId>,
+    /// Who logs in.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub user: UserId,
+    /// A UserSig in Tencent's v2 form, signed by the app's backend.
+    pub token: String,
+    /// From which device.
+    pub device: Device,
+    /// Left out when a person logs in; given when a client comes back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub resume: Option<Resume>,
+    /// What the client has, as in `sync`; left out means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub sync: Option<Sync>,
+}
+
+/// The session that a client goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Resume {
+    /// Its login number.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub login_no: LoginNo,
+}
+
+/// The body of `logout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Logout {}
+
+/// The body of `ping`: the client's position in what is on screen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Ping {
+    /// The inbox number up to which the client has everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub inbox: Option<InboxSeq>,
+}
+
+/// The body of `sync`: the client's position.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Sync {
+    /// The epoch that the position belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub epoch: Option<Epoch>,
+    /// The inbox number up to which the client has everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub inbox: Option<InboxSeq>,
+}
+
+/// The body of `message.send`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Send {
+    /// The conversation that the message goes to.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub to: Conversation,
+    /// A UUIDv7, minted once and the same in every retransmission.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub client_msg_id: ClientMsgId,
+    /// What the message says.
+    pub content: Content,
+    /// Users that the message calls by name, at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "mentions")]
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    pub mentions: Option<Vec<UserId>>,
+    /// The seq of the message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "reply_to")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub reply_to: Option<Seq>,
+}
+
+impl Send {
+    /// What is stored and compared of it.
+    pub fn into_body(self) -> Body {
+        Body { content: self.content, mentions: self.mentions, reply_to: self.reply_to }
+    }
+}
+
+fn mentions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<UserId>>, D::Error> {
+    let mentions = Option::<Vec<UserId>>::deserialize(deserializer)?;
+    match mentions {
+        Some(users) if users.len() > limits::MENTIONS => {
+            Err(de::Error::custom("expected at most 100 users"))
+        }
+        // No mention and an empty list say the same, and must hash the same.
+        Some(users) if users.is_empty() => Ok(None),
+        mentions => Ok(mentions),
+    }
+}
+
+fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Seq>, D::Error> {
+    match Option::<Seq>::deserialize(deserializer)? {
+        Some(Seq::ZERO) => Err(de::Error::custom("expected a seq from 1 on")),
+        seq => Ok(seq),
+    }
+}
+
+/// The body of `message.received` and `message.read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct CursorCommand {
+    /// The conversation.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub conversation: Conversation,
+    /// The seq up to which it happened; beyond the head counts as the head.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub seq: Seq,
+}
+
+/// How many entries a page shall hold: a larger wish than [`limits::PAGE_MAX`] is taken as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limit(usize);
+
+impl Limit {
+    /// Takes 1 and more.
+    pub fn new(wish: usize) -> Self {
+        Self(wish.clamp(1, limits::PAGE_MAX))
+    }
+
+    /// Entries.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(limits::PAGE_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Limit;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an integer from 1 on")
+            }
+
+            fn visit_u64<E: de::Error>(self, wish: u64) -> Result<Limit, E> {
+                if wish < 1 {
+                    return Err(E::custom("expected an integer from 1 on"));
+                }
+                Ok(Limit::new(usize::try_from(wish).unwrap_or(limits::PAGE_MAX)))
+            }
+
+            fn visit_i64<E: de::Error>(self, wish: i64) -> Result<Limit, E> {
+                u64::try_from(wish)
+                    .map_err(|_| E::custom("expected an integer from 1 on"))
+                    .and_then(|wish| self.visit_u64(wish))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// The body of `message.inbox`: the one-to-one entries of all conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Inbox {
+    /// The inbox number after which the page begins.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub after: InboxSeq,
+    /// Entries, 50 when left out, at most 200.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
+    pub limit: Limit,
+}
+
+/// The body of `message.history`: one conversation's log, newest page when neither end is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct History {
+    /// The conversation.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub conversation: Conversation,
+    /// The page begins after this seq.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub after: Option<Seq>,
+    /// The page ends before this seq.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub before: Option<Seq>,
+    /// Entries, 50 when left out, at most 200.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
+    pub limit: Limit,
+}
+
+/// An opaque place in a list, as the reply's `next` gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct After(String);
+
+impl After {
+    /// Wraps the text that a page ends with.
+    pub fn new(raw: String) -> Self {
+        Self(raw)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Cow::<str>::deserialize(deserializer)?;
+        if raw.len() > limits::CURSOR_BYTES {
+            return Err(de::Error::custom("expected what an earlier reply gave as next"));
+        }
+        Ok(Self(raw.into_owned()))
+    }
+}
+
+/// The body of `conversation.list`: newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ConversationList {
+    /// Where the page begins, as the last reply's `next` gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub after: Option<After>,
+    /// Rows, 50 when left out, at most 200.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
+    pub limit: Limit,
+}

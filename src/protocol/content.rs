@@ -1,0 +1,82 @@
+//! What a message says, and the form in which it is stored and compared.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{Seq, UserId};
+
+/// The content of an entry; what kind of entry it is stands in `type`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Content {
+    /// What a person wrote.
+    Text {
+        /// Any Unicode text, NUL included.
+        text: String,
+    },
+    /// What only the app understands: the engine carries it and does not look inside.
+    Custom {
+        /// The app's own text, often JSON.
+        data: String,
+    },
+}
+
+/// What a sender says about one message: stored as MessagePack by name, in this order, without absent fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// What the message says.
+    pub content: Content,
+    /// Users that the message calls by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentions: Option<Vec<UserId>>,
+    /// The seq of the message that this one answers, in the same conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Seq>,
+}
+
+impl Body {
+    /// The stored form: MessagePack with maps by name.
+    pub fn encode(&self) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+        rmp_serde::to_vec_named(self)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(stored: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(stored)
+    }
+
+    /// The first 16 bytes of SHA-256 over the stored form: two sends under one id are the same when these are equal.
+    pub fn hash(stored: &[u8]) -> [u8; 16] {
+        let digest = Sha256::digest(stored);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Body {
+        Body { content: Content::Text { text: text.into() }, mentions: None, reply_to: None }
+    }
+
+    #[test]
+    fn a_body_comes_back_from_its_stored_form_unchanged() {
+        let body = Body { reply_to: Some(Seq::new(7)), ..text("a\0b \u{1F426}") };
+
+        assert_eq!(Body::decode(&body.encode().unwrap()).unwrap(), body);
+    }
+
+    #[test]
+    fn the_hash_tells_contents_apart_and_forgets_unknown_fields_and_their_order() {
+        let one: Body =
+            serde_json::from_str(r#"{"content":{"type":"text","text":"hi","x":1},"y":2}"#).unwrap();
+        let two: Body = serde_json::from_str(r#"{"content":{"text":"hi","type":"text"}}"#).unwrap();
+
+        assert_eq!(Body::hash(&one.encode().unwrap()), Body::hash(&two.encode().unwrap()));
+        assert_ne!(Body::hash(&one.encode().unwrap()), Body::hash(&text("ho").encode().unwrap()));
+    }
+}

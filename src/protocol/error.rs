@@ -1,0 +1,216 @@
+//! The codes under which the server says no, and those with which it closes a connection.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::ids::{ClientMsgId, UnixMs};
+
+/// Why a command was not carried out. Stable: clients branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Code {
+    /// The frame or a field of it is wrong; the message names the field and what was expected.
+    BadRequest,
+    /// No command has that name.
+    UnknownCommand,
+    /// The frame is right but holds too much.
+    TooLarge,
+    /// The first command is `login`.
+    NotLoggedIn,
+    /// The token does not prove what it should.
+    BadToken,
+    /// The token's time has run out.
+    TokenExpired,
+    /// The rules say no.
+    Forbidden,
+    /// There is no such thing, or one that may not be seen.
+    NotFound,
+    /// It clashes with what is there.
+    Conflict,
+    /// The id is known with other content.
+    KeyReused,
+    /// The id is older than the dedup window.
+    StaleKey,
+    /// The id was minted too far ahead of the server's time.
+    ClockAhead,
+    /// An earlier message must come first.
+    OrderBroken,
+    /// Too many in too short a time.
+    RateLimited,
+    /// A queue is full.
+    Busy,
+    /// A part that is needed is away.
+    Unavailable,
+    /// It may have been done or not; the same id again finds out.
+    OutcomeUnknown,
+}
+
+impl Code {
+    /// Whether trying again with the same client message id can succeed.
+    pub fn is_curable(self) -> bool {
+        match self {
+            Self::RateLimited
+            | Self::Busy
+            | Self::Unavailable
+            | Self::OutcomeUnknown
+            | Self::OrderBroken => true,
+            Self::BadRequest
+            | Self::UnknownCommand
+            | Self::TooLarge
+            | Self::NotLoggedIn
+            | Self::BadToken
+            | Self::TokenExpired
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::Conflict
+            | Self::KeyReused
+            | Self::StaleKey
+            | Self::ClockAhead => false,
+        }
+    }
+}
+
+/// The `error` of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ErrorBody {
+    /// Stable, for programs.
+    pub code: Code,
+    /// For people; may change.
+    pub message: String,
+    /// When to try again, in milliseconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub retry_after_ms: Option<u64>,
+    /// The field that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub field: Option<String>,
+    /// The server's time, where the client's clock was the fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub server_time_ms: Option<UnixMs>,
+    /// The message that must come first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub client_msg_id: Option<ClientMsgId>,
+}
+
+impl ErrorBody {
+    /// A code and a sentence for people.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after_ms: None,
+            field: None,
+            server_time_ms: None,
+            client_msg_id: None,
+        }
+    }
+
+    /// The same, saying when to try again.
+    pub fn retry_after(mut self, after: std::time::Duration) -> Self {
+        self.retry_after_ms = Some(after.as_millis() as u64);
+        self
+    }
+
+    /// The same, naming the field.
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+/// The WebSocket close codes of ours. 4000 to 4499: come back, with jitter; 4500 to 4999: do not, by yourself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseCode {
+    /// 1000: the client logged out.
+    Normal,
+    /// 4000: a fault of the server.
+    Internal,
+    /// 4001: the node is stopping.
+    Draining,
+    /// 4002: the client reads too slowly.
+    TooSlow,
+    /// 4003: the client was silent for too long.
+    Silent,
+    /// 4004: no login in time.
+    NoLogin,
+    /// 4005: the client sends too fast.
+    TooFast,
+    /// 4500: the token does not hold.
+    BadToken,
+    /// 4501: another session won.
+    Kicked,
+    /// 4503: the user may not log in.
+    Banned,
+}
+
+impl CloseCode {
+    const ALL: [Self; 10] = [
+        Self::Normal,
+        Self::Internal,
+        Self::Draining,
+        Self::TooSlow,
+        Self::Silent,
+        Self::NoLogin,
+        Self::TooFast,
+        Self::BadToken,
+        Self::Kicked,
+        Self::Banned,
+    ];
+
+    /// The number on the wire.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::Internal => 4000,
+            Self::Draining => 4001,
+            Self::TooSlow => 4002,
+            Self::Silent => 4003,
+            Self::NoLogin => 4004,
+            Self::TooFast => 4005,
+            Self::BadToken => 4500,
+            Self::Kicked => 4501,
+            Self::Banned => 4503,
+        }
+    }
+
+    /// What it means, for people.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Normal => "logged out",
+            Self::Internal => "a fault of the server",
+            Self::Draining => "the server is stopping",
+            Self::TooSlow => "the client reads too slowly",
+            Self::Silent => "nothing was heard for too long",
+            Self::NoLogin => "no login in time",
+            Self::TooFast => "too many sends wait for their order",
+            Self::BadToken => "the token does not hold",
+            Self::Kicked => "another session took its place",
+            Self::Banned => "the user may not log in",
+        }
+    }
+
+    /// Whether a client shall come back by itself.
+    pub fn may_come_back(self) -> bool {
+        (4000..4500).contains(&self.number())
+    }
+}
+
+impl Serialize for CloseCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for CloseCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u16::deserialize(deserializer)?;
+        Self::ALL
+            .into_iter()
+            .find(|code| code.number() == number)
+            .ok_or_else(|| de::Error::custom("expected a close code of this protocol"))
+    }
+}

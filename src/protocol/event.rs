@@ -1,0 +1,139 @@
+//! What the server tells without being asked.
+
+use serde::{Deserialize, Serialize};
+
+use super::content::Content;
+use super::error::CloseCode;
+use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, MessageId, Seq, UnixMs, UserId};
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "body")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Event {
+    /// An entry of a log.
+    #[serde(rename = "message.new")]
+    MessageNew(Message),
+    /// The peer of a pair has it, or the server answers for a peer who is not online.
+    #[serde(rename = "message.delivered")]
+    Delivered {
+        /// The conversation.
+        #[cfg_attr(test, ts(type = "string"))]
+        conversation: Conversation,
+        /// The seq up to which it was delivered.
+        #[cfg_attr(test, ts(type = "number"))]
+        seq: Seq,
+        /// To whom.
+        #[cfg_attr(test, ts(type = "string"))]
+        user: UserId,
+        /// Who says so.
+        by: DeliveredBy,
+    },
+    /// Someone has read.
+    #[serde(rename = "message.read")]
+    Read {
+        /// The conversation.
+        #[cfg_attr(test, ts(type = "string"))]
+        conversation: Conversation,
+        /// The seq up to which was read.
+        #[cfg_attr(test, ts(type = "number"))]
+        seq: Seq,
+        /// By whom.
+        #[cfg_attr(test, ts(type = "string"))]
+        user: UserId,
+    },
+    /// Pushes were left out; none come until the client's `sync` arrives.
+    #[serde(rename = "sync.needed")]
+    SyncNeeded {},
+    /// The session has ended by a decision.
+    #[serde(rename = "session.kicked")]
+    Kicked {
+        /// Why.
+        reason: KickReason,
+        /// The device whose login did it, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "string"))]
+        by: Option<DeviceId>,
+        /// When.
+        #[cfg_attr(test, ts(type = "number"))]
+        at_ms: UnixMs,
+    },
+    /// The node is about to stop.
+    #[serde(rename = "session.draining")]
+    Draining {
+        /// When to come back, in milliseconds from now.
+        #[cfg_attr(test, ts(type = "number"))]
+        reconnect_after_ms: u64,
+    },
+    /// The last event before a close with one of our codes.
+    #[serde(rename = "session.closing")]
+    Closing {
+        /// The close code that follows.
+        #[cfg_attr(test, ts(type = "number"))]
+        code: CloseCode,
+        /// What it means, for people.
+        reason: String,
+        /// When to come back, in milliseconds from now, where coming back makes sense.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "number"))]
+        reconnect_after_ms: Option<u64>,
+    },
+}
+
+/// An entry of a log, as pushes and pages carry it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Message {
+    /// The conversation, as its reader names it.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub conversation: Conversation,
+    /// Its place in the conversation.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub seq: Seq,
+    /// Its place in the reader's inbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub inbox: Option<InboxSeq>,
+    /// The message's id.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub message_id: MessageId,
+    /// The id that its sender minted.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub client_msg_id: ClientMsgId,
+    /// Who sent it.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub from: UserId,
+    /// When, by the server's clock.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub sent_at_ms: UnixMs,
+    /// What it says.
+    pub content: Content,
+    /// Users that it calls by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    pub mentions: Option<Vec<UserId>>,
+    /// The seq that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub reply_to: Option<Seq>,
+}
+
+/// Who says that a message was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum DeliveredBy {
+    /// A device of the receiver has it.
+    Device,
+    /// Nobody was online; the server keeps it.
+    Server,
+}
+
+/// Why a session was ended by a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum KickReason {
+    /// The same device logged in again.
+    Replaced,
+}

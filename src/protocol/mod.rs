@@ -1,0 +1,27 @@
+//! What travels between clients and the server: commands, replies, events, errors, and the codecs that carry them.
+//!
+//! One set of serde types is the source; knows no socket, no clock and no rule.
+
+pub mod codec;
+mod command;
+mod content;
+mod error;
+mod event;
+mod reply;
+
+pub use command::{
+    After, Command, ConversationList, CursorCommand, Device, History, Inbox, Limit, Login, Logout,
+    Ping, Platform, Resume, Send, Sync,
+};
+pub use content::{Body, Content};
+pub use error::{CloseCode, Code, ErrorBody};
+pub use event::{DeliveredBy, Event, KickReason, Message};
+pub use reply::{
+    Behind, ConversationRow, ConversationsPage, CursorReply, Empty, HistoryPage, InboxPage, Limits,
+    LoggedIn, Peer, Pong, Reply, Sent, Synced,
+};
+
+/// The WebSocket subprotocol of the JSON codec.
+pub const SUBPROTOCOL_JSON: &str = "rookery.v1.json";
+/// The path at which the WebSocket is opened.
+pub const WEBSOCKET_PATH: &str = "/v1/ws";
