@@ -2,8 +2,10 @@
 //!
 //! The map of the crate, from the outside in:
 //!
+//! - [`config`]: the settings: a file, the environment, flags.
 //! - [`protocol`]: what travels, and how it is written.
 
+pub mod config;
 pub mod ids;
 pub mod limits;
 pub mod protocol;
