@@ -92,6 +92,7 @@ brew_install() {
 
 need_rust() {
   have cargo || die "Rust is missing; install it as its home page says (rustup), then run this again"
+  have cc || die "a C linker is missing; install it (Debian: apt-get install build-essential), then run this again"
 }
 
 need_rust_tools() {
