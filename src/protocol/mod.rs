@@ -8,6 +8,8 @@ mod content;
 mod error;
 mod event;
 mod reply;
+#[cfg(test)]
+mod typescript;
 
 pub use command::{
     After, Command, ConversationList, CursorCommand, Device, History, Inbox, Limit, Login, Logout,
