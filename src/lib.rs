@@ -2,12 +2,18 @@
 //!
 //! The map of the crate, from the outside in:
 //!
+//! - [`app`]: builds the parts and wires them, in order.
+//! - [`http`]: ports, health, metrics.
 //! - [`config`]: the settings: a file, the environment, flags.
 //! - [`domain`]: the rules, pure.
 //! - [`protocol`]: what travels, and how it is written.
+//! - [`store`]: PostgreSQL, the only truth.
 
+pub mod app;
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod protocol;
+pub mod store;

@@ -1,0 +1,109 @@
+//! The inside port: is it alive, is it ready, what does it count.
+//!
+//! For operators, load balancers and collectors, never for the internet; it has no secrets and changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::web::{Data, ServiceConfig, get};
+use actix_web::{HttpResponse, Responder};
+use deadpool_postgres::Pool;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+
+use crate::store::connect;
+
+/// How long the database may take to answer before it counts as away.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
+/// The database's name among the dependencies.
+const POSTGRES: &str = "postgres";
+
+/// What this node needs to serve, and how each stands. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    database: OnceLock<Pool>,
+    told: RwLock<BTreeMap<&'static str, Dependency>>,
+}
+
+/// How one thing stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Dependency {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Report {
+    ready: bool,
+    dependencies: BTreeMap<&'static str, Dependency>,
+}
+
+impl Readiness {
+    /// The database is asked from now on, each time somebody wants to know.
+    pub fn watch_database(&self, pool: Pool) {
+        // Set once, by the one that starts the node; a second call would change nothing.
+        let _ = self.0.database.set(pool);
+    }
+
+    /// Says how a named dependency stands; `detail` tells what it waits for when it is not ready.
+    pub fn tell(&self, name: &'static str, ready: bool, detail: Option<&str>) {
+        let dependency = Dependency { ready, detail: detail.map(str::to_owned) };
+        let mut told = self.0.told.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        told.insert(name, dependency);
+    }
+
+    async fn report(&self) -> Report {
+        let mut dependencies =
+            self.0.told.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        dependencies.insert(POSTGRES, self.database().await);
+        let ready = dependencies.values().all(|dependency| dependency.ready);
+        Report { ready, dependencies }
+    }
+
+    async fn database(&self) -> Dependency {
+        let away = |detail: String| Dependency { ready: false, detail: Some(detail) };
+        let Some(pool) = self.0.database.get() else { return away("starting".to_owned()) };
+        match tokio::time::timeout(PROBE_WITHIN, connect::probe(pool)).await {
+            Ok(Ok(())) => Dependency { ready: true, detail: None },
+            Ok(Err(error)) => away(error.to_string()),
+            Err(_) => away(format!("no answer within {PROBE_WITHIN:?}")),
+        }
+    }
+}
+
+/// The routes of the inside port.
+pub fn routes(config: &mut ServiceConfig, readiness: &Readiness, metrics: &PrometheusHandle) {
+    config
+        .app_data(Data::new(readiness.clone()))
+        .app_data(Data::new(metrics.clone()))
+        .route("/healthz", get().to(healthz))
+        .route("/readyz", get().to(readyz))
+        .route("/metrics", get().to(render));
+}
+
+/// Whoever answers is alive; this asks nobody, so that a database that is away gets no node restarted.
+async fn healthz() -> impl Responder {
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
+}
+
+async fn readyz(readiness: Data<Readiness>) -> impl Responder {
+    let report = readiness.report().await;
+    if report.ready {
+        HttpResponse::Ok().json(report)
+    } else {
+        HttpResponse::ServiceUnavailable().json(report)
+    }
+}
+
+async fn render(metrics: Data<PrometheusHandle>) -> impl Responder {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(metrics.render())
+}
