@@ -171,6 +171,13 @@ need_node() {
   [ "$major" -ge "$NODE_AT_LEAST" ] || die "Node.js $major is too old; version $NODE_AT_LEAST or newer is needed"
 }
 
+# The packages that a folder's lock file names, unless those of this very lock file are there.
+need_npm_packages() {
+  [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0
+  say "Fetching the npm packages of $1"
+  quietly npm-ci npm --prefix "$1" ci --no-audit --no-fund || die "npm ci in $1 failed; see above"
+}
+
 find_chromium() {
   local name
   for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
