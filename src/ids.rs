@@ -131,7 +131,7 @@ macro_rules! number {
 
         impl $name {
             /// Wraps a number that the store gave.
-            pub fn from_store(raw: i64) -> Self {
+            pub const fn from_store(raw: i64) -> Self {
                 Self(raw)
             }
 
@@ -237,7 +237,7 @@ macro_rules! text_number {
 
         impl $name {
             /// Wraps a number that the store gave.
-            pub fn from_store(raw: i64) -> Self {
+            pub const fn from_store(raw: i64) -> Self {
                 Self(raw)
             }
 
@@ -344,7 +344,7 @@ pub struct UnixMs(i64);
 
 impl UnixMs {
     /// Wraps milliseconds.
-    pub fn new(millis: i64) -> Self {
+    pub const fn new(millis: i64) -> Self {
         Self(millis)
     }
 

@@ -1,6 +1,9 @@
-//! The rules, as plain types and functions.
-//!
-//! Nothing here performs I/O, reads a clock or knows the actor crate: time and keys are arguments, and a rule cannot
-//! fail, it can only refuse.
+//! The rules, pure: no socket, no clock, no database, no actor. They cannot fail, they can only refuse.
 
+pub mod epoch;
+pub mod journal;
+pub mod order;
+pub mod outbound;
+pub mod sends;
+pub mod snowflake;
 pub mod usersig;

@@ -1,0 +1,524 @@
+//! What a journal does next: which rows go into the next statement, and what follows from its outcome.
+//!
+//! One statement is in flight at most; what comes meanwhile gathers for the next. When the outcome of a statement is
+//! unknown its rows wait, as the first, until the writer was fenced and their keys were looked up; whoever else waits
+//! is handed back. A sender to whom something was handed back is not heard again until it says that it has heard of
+//! it: what it sent before that would overtake what it has to send again.
+//!
+//! Never touches a clock or the store: time is an argument, and the journal's actor performs the effects.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
+
+use super::sends::{Outcome, Refusal, SendHash};
+use crate::ids::{ClientMsgId, ConversationNo, MessageId, Seq, UserNo};
+use crate::limits;
+
+/// A message on its way into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row<P> {
+    /// The pair.
+    pub conversation: ConversationNo,
+    /// Its users, the lower number first.
+    pub low: UserNo,
+    /// The same twice in a pair with oneself.
+    pub high: UserNo,
+    /// Which of them sends.
+    pub sender: UserNo,
+    /// The send's key.
+    pub key: ClientMsgId,
+    /// What its content hashes to.
+    pub hash: SendHash,
+    /// The stored form's size, in bytes.
+    pub body_bytes: usize,
+    /// What else travels along.
+    pub payload: P,
+}
+
+/// Where the store put a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Its place in the conversation.
+    pub seq: Seq,
+    /// Its place in the lower user's inbox.
+    pub inbox_low: crate::ids::InboxSeq,
+    /// Its place in the higher user's inbox; none in a pair with oneself.
+    pub inbox_high: Option<crate::ids::InboxSeq>,
+    /// Its id.
+    pub message_id: MessageId,
+}
+
+/// A row whose key the store had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its index in the statement.
+    pub index: usize,
+    /// The first one's place.
+    pub seq: Seq,
+    /// The first one's id.
+    pub message_id: MessageId,
+    /// What the first one's content hashed to.
+    pub hash: SendHash,
+}
+
+/// What came of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// All rows are committed; one entry a row.
+    Stored(Vec<Placed>),
+    /// These keys were stored before; nothing was written.
+    Known(Vec<Known>),
+    /// Nothing was written, and the connection goes on.
+    Refused,
+    /// The connection, or the claim to write, is gone; nobody knows.
+    Unknown,
+    /// It was not even tried: no message id could be minted.
+    NotTried,
+}
+
+/// What happens to a journal.
+#[derive(Debug)]
+pub enum Input<P> {
+    /// A row to be stored.
+    Append(Row<P>),
+    /// The sender has heard of all that was handed back to it.
+    Reopened(UserNo),
+    /// The statement's outcome.
+    Appended(Appended),
+    /// The writer was fenced on a new connection; what of the unresolved rows is stored, by index.
+    Fenced(Vec<(usize, Placed)>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What the journal's actor shall do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect<P> {
+    /// Run one statement with these rows, in this order.
+    Run(Vec<Row<P>>),
+    /// The row is committed: ack it and push it.
+    Stored {
+        /// The row.
+        row: Row<P>,
+        /// Where it is.
+        placed: Placed,
+    },
+    /// Tell the sender what became of it; nothing is pushed.
+    Settled {
+        /// The row.
+        row: Row<P>,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Connect anew, raise the fence, then look these rows up.
+    Reconnect,
+}
+
+enum Line<P> {
+    /// No statement in flight.
+    Idle,
+    /// These rows are in flight.
+    Busy(Vec<Row<P>>),
+    /// No connection; these rows' outcome is unknown, since then.
+    Down { unresolved: Vec<Row<P>>, since: Instant },
+}
+
+/// One journal.
+pub struct Journal<P> {
+    line: Line<P>,
+    queue: VecDeque<Row<P>>,
+    /// Senders that are not heard until they say that they know what was handed back.
+    closed: HashSet<UserNo>,
+    /// Rows in a statement at most: less than the limit after a refusal, until the row at fault is found.
+    batch_most: usize,
+}
+
+impl<P: Clone> Journal<P> {
+    /// Not connected yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            line: Line::Down { unresolved: Vec::new(), since: now },
+            queue: VecDeque::new(),
+            closed: HashSet::new(),
+            batch_most: limits::JOURNAL_BATCH,
+        }
+    }
+
+    /// The rows whose outcome is unknown, oldest first.
+    pub fn unresolved(&self) -> &[Row<P>] {
+        match &self.line {
+            Line::Down { unresolved, .. } => unresolved,
+            Line::Idle | Line::Busy(_) => &[],
+        }
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() && !matches!(self.line, Line::Busy(_)) && self.unresolved().is_empty()
+    }
+
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        !matches!(self.line, Line::Down { .. })
+    }
+
+    /// Rows that wait for a statement.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Turns what happened into what is to be done.
+    pub fn decide(&mut self, now: Instant, input: Input<P>, effects: &mut Vec<Effect<P>>) {
+        match input {
+            Input::Append(row) => self.append(row, effects),
+            Input::Reopened(user) => {
+                self.closed.remove(&user);
+            }
+            Input::Appended(appended) => self.appended(now, appended, effects),
+            Input::Fenced(found) => self.fenced(found, effects),
+            Input::Tick => self.give_up(now, effects),
+        }
+        self.run_next(effects);
+    }
+
+    fn append(&mut self, row: Row<P>, effects: &mut Vec<Effect<P>>) {
+        if self.closed.contains(&row.sender) || !self.is_up() {
+            self.hand_back(row, Refusal::Unavailable, effects);
+        } else if self.queue.len() >= limits::JOURNAL_QUEUE {
+            self.hand_back(row, Refusal::Busy, effects);
+        } else {
+            self.queue.push_back(row);
+        }
+    }
+
+    fn appended(&mut self, now: Instant, appended: Appended, effects: &mut Vec<Effect<P>>) {
+        let Line::Busy(rows) = std::mem::replace(&mut self.line, Line::Idle) else { return };
+        match appended {
+            Appended::Stored(places) => {
+                self.batch_most = (self.batch_most * 2).min(limits::JOURNAL_BATCH);
+                for (row, placed) in rows.into_iter().zip(places) {
+                    effects.push(Effect::Stored { row, placed });
+                }
+            }
+            Appended::Known(known) => {
+                let mut again = Vec::new();
+                for (index, row) in rows.into_iter().enumerate() {
+                    match known.iter().find(|known| known.index == index) {
+                        Some(&Known { seq, message_id, hash, .. }) => {
+                            let outcome = Outcome::Known { seq, message_id, hash };
+                            effects.push(Effect::Settled { row, outcome });
+                        }
+                        None => again.push(row),
+                    }
+                }
+                self.put_back(again);
+            }
+            Appended::Refused if rows.len() > 1 => {
+                // One row's fault must not cost the others their turn: halve until it stands alone.
+                self.batch_most = rows.len() / 2;
+                self.put_back(rows);
+            }
+            Appended::Refused | Appended::NotTried => {
+                self.batch_most = limits::JOURNAL_BATCH;
+                for row in rows {
+                    let sender = row.sender;
+                    self.hand_back(row, Refusal::Unavailable, effects);
+                    self.take_out(sender, effects);
+                }
+            }
+            Appended::Unknown => {
+                self.line = Line::Down { unresolved: rows, since: now };
+                for row in std::mem::take(&mut self.queue) {
+                    self.hand_back(row, Refusal::Unavailable, effects);
+                }
+                effects.push(Effect::Reconnect);
+            }
+        }
+    }
+
+    fn fenced(&mut self, found: Vec<(usize, Placed)>, effects: &mut Vec<Effect<P>>) {
+        let Line::Down { unresolved, .. } = std::mem::replace(&mut self.line, Line::Idle) else {
+            return;
+        };
+        let mut again = Vec::new();
+        for (index, row) in unresolved.into_iter().enumerate() {
+            match found.iter().find(|(stored, _)| *stored == index) {
+                Some(&(_, placed)) => effects.push(Effect::Stored { row, placed }),
+                None => again.push(row),
+            }
+        }
+        self.put_back(again);
+    }
+
+    fn give_up(&mut self, now: Instant, effects: &mut Vec<Effect<P>>) {
+        if let Line::Down { unresolved, since } = &mut self.line
+            && now.saturating_duration_since(*since) >= limits::OUTCOME_WITHIN
+        {
+            // Their keys are found, or not, when they come again: the writer is fenced before anything is appended.
+            for row in std::mem::take(unresolved) {
+                self.closed.insert(row.sender);
+                let outcome = Outcome::Refused(Refusal::OutcomeUnknown);
+                effects.push(Effect::Settled { row, outcome });
+            }
+        }
+    }
+
+    fn hand_back(&mut self, row: Row<P>, why: Refusal, effects: &mut Vec<Effect<P>>) {
+        self.closed.insert(row.sender);
+        effects.push(Effect::Settled { row, outcome: Outcome::Refused(why) });
+    }
+
+    /// Hands back, in order, all that waits from a sender: it must not overtake what was refused.
+    fn take_out(&mut self, sender: UserNo, effects: &mut Vec<Effect<P>>) {
+        let (out, stay) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|row| row.sender == sender);
+        self.queue = stay;
+        for row in out {
+            self.hand_back(row, Refusal::Unavailable, effects);
+        }
+    }
+
+    fn put_back(&mut self, rows: Vec<Row<P>>) {
+        for row in rows.into_iter().rev() {
+            self.queue.push_front(row);
+        }
+    }
+
+    fn run_next(&mut self, effects: &mut Vec<Effect<P>>) {
+        if !matches!(self.line, Line::Idle) || self.queue.is_empty() {
+            return;
+        }
+        let mut bytes = 0;
+        let mut count = 0;
+        for row in self.queue.iter().take(self.batch_most.max(1)) {
+            bytes += row.body_bytes;
+            if count > 0 && bytes > limits::JOURNAL_BATCH_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let rows: Vec<_> = self.queue.drain(..count).collect();
+        self.line = Line::Busy(rows.clone());
+        effects.push(Effect::Run(rows));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{InboxSeq, UnixMs};
+
+    const ALICE: UserNo = UserNo::from_store(1);
+    const BOB: UserNo = UserNo::from_store(2);
+
+    fn row(sender: UserNo, n: u8) -> Row<u8> {
+        Row {
+            conversation: ConversationNo::from_store(5),
+            low: ALICE,
+            high: BOB,
+            sender,
+            key: ClientMsgId::mint(UnixMs::new(1_700_000_000_000), [n; 10]),
+            hash: [n; 16],
+            body_bytes: 100,
+            payload: n,
+        }
+    }
+
+    fn placed(seq: u64) -> Placed {
+        Placed {
+            seq: Seq::new(seq),
+            inbox_low: InboxSeq::new(seq),
+            inbox_high: Some(InboxSeq::new(seq)),
+            message_id: MessageId::from_store(seq as i64),
+        }
+    }
+
+    struct Line {
+        journal: Journal<u8>,
+        now: Instant,
+    }
+
+    impl Line {
+        fn up() -> Self {
+            let now = Instant::now();
+            let mut line = Self { journal: Journal::new(now), now };
+            line.after(Input::Fenced(Vec::new()));
+            line
+        }
+
+        fn after(&mut self, input: Input<u8>) -> Vec<Effect<u8>> {
+            let mut effects = Vec::new();
+            self.journal.decide(self.now, input, &mut effects);
+            effects
+        }
+
+        fn append(&mut self, sender: UserNo, n: u8) -> Vec<Effect<u8>> {
+            self.after(Input::Append(row(sender, n)))
+        }
+    }
+
+    fn run(effects: &[Effect<u8>]) -> Vec<u8> {
+        effects
+            .iter()
+            .find_map(|effect| match effect {
+                Effect::Run(rows) => Some(rows.iter().map(|row| row.payload).collect()),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+
+    fn refused(effects: &[Effect<u8>]) -> Vec<(u8, Refusal)> {
+        effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Settled { row, outcome: Outcome::Refused(why) } => {
+                    Some((row.payload, *why))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn stored(effects: &[Effect<u8>]) -> Vec<u8> {
+        effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Stored { row, .. } => Some(row.payload),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_comes_while_a_statement_is_in_flight_gathers_for_the_next() {
+        let mut line = Line::up();
+
+        assert_eq!(run(&line.append(ALICE, 1)), [1]);
+        assert_eq!(line.append(ALICE, 2), []);
+        assert_eq!(line.append(BOB, 3), []);
+        let effects = line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+
+        assert_eq!(stored(&effects), [1]);
+        assert_eq!(run(&effects), [2, 3]);
+    }
+
+    #[test]
+    fn known_keys_are_answered_and_the_rest_goes_again_in_order_before_what_waited() {
+        let mut line = Line::up();
+        line.append(ALICE, 0);
+        for n in 1..=3 {
+            line.append(ALICE, n);
+        }
+        line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+        line.append(ALICE, 4);
+        let known = Known {
+            index: 1,
+            seq: Seq::new(9),
+            message_id: MessageId::from_store(9),
+            hash: [2; 16],
+        };
+
+        let effects = line.after(Input::Appended(Appended::Known(vec![known])));
+
+        assert!(matches!(effects[0], Effect::Settled { row: Row { payload: 2, .. }, .. }));
+        assert_eq!(run(&effects), [1, 3, 4]);
+    }
+
+    #[test]
+    fn an_unknown_outcome_holds_its_rows_hands_the_others_back_and_reconnects() {
+        let mut line = Line::up();
+        line.append(ALICE, 1);
+        line.append(BOB, 2);
+
+        let effects = line.after(Input::Appended(Appended::Unknown));
+
+        assert_eq!(refused(&effects), [(2, Refusal::Unavailable)]);
+        assert!(effects.contains(&Effect::Reconnect));
+        assert_eq!(line.journal.unresolved().len(), 1);
+        assert_eq!(refused(&line.append(ALICE, 3)), [(3, Refusal::Unavailable)]);
+    }
+
+    #[test]
+    fn after_the_fence_what_is_stored_is_acked_and_the_rest_goes_first() {
+        let mut line = Line::up();
+        line.append(ALICE, 0);
+        line.append(ALICE, 1);
+        line.append(BOB, 2);
+        line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+        line.after(Input::Appended(Appended::Unknown));
+
+        let effects = line.after(Input::Fenced(vec![(0, placed(2))]));
+
+        assert_eq!(stored(&effects), [1]);
+        assert_eq!(run(&effects), [2]);
+    }
+
+    #[test]
+    fn who_was_handed_something_back_is_not_heard_until_it_knows() {
+        let mut line = Line::up();
+        line.append(BOB, 0);
+        line.append(ALICE, 1);
+        line.after(Input::Appended(Appended::Unknown));
+        line.after(Input::Fenced(vec![(0, placed(1))]));
+
+        assert_eq!(refused(&line.append(ALICE, 2)), [(2, Refusal::Unavailable)]);
+        line.after(Input::Reopened(ALICE));
+        assert_eq!(run(&line.append(ALICE, 1)), [1]);
+    }
+
+    #[test]
+    fn a_row_that_the_store_refuses_is_found_by_halving_and_takes_only_its_senders_rows_along() {
+        let mut line = Line::up();
+        line.append(BOB, 0);
+        for n in 1..=4 {
+            line.append(if n % 2 == 0 { BOB } else { ALICE }, n);
+        }
+        line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+
+        assert_eq!(run(&line.after(Input::Appended(Appended::Refused))), [1, 2]);
+        assert_eq!(run(&line.after(Input::Appended(Appended::Refused))), [1]);
+        let effects = line.after(Input::Appended(Appended::Refused));
+
+        assert_eq!(refused(&effects), [(1, Refusal::Unavailable), (3, Refusal::Unavailable)]);
+        assert_eq!(run(&effects), [2, 4]);
+    }
+
+    #[test]
+    fn an_outcome_that_stays_unknown_is_told_so_in_time() {
+        let mut line = Line::up();
+        line.append(ALICE, 1);
+        line.after(Input::Appended(Appended::Unknown));
+
+        assert_eq!(line.after(Input::Tick), []);
+        line.now += limits::OUTCOME_WITHIN;
+        assert_eq!(refused(&line.after(Input::Tick)), [(1, Refusal::OutcomeUnknown)]);
+        assert!(line.journal.unresolved().is_empty());
+        assert_eq!(refused(&line.append(ALICE, 2)), [(2, Refusal::Unavailable)]);
+    }
+
+    #[test]
+    fn a_full_queue_is_busy() {
+        let mut line = Line::up();
+        line.append(ALICE, 0);
+        for _ in 0..limits::JOURNAL_QUEUE {
+            line.append(ALICE, 1);
+        }
+
+        assert_eq!(refused(&line.append(BOB, 2)), [(2, Refusal::Busy)]);
+    }
+
+    #[test]
+    fn a_statement_holds_so_many_bytes_at_most_and_one_row_at_least() {
+        let mut line = Line::up();
+        line.append(ALICE, 0);
+        for n in 1..=3 {
+            let body_bytes = limits::JOURNAL_BATCH_BYTES / 2 + 1;
+            line.after(Input::Append(Row { body_bytes, ..row(ALICE, n) }));
+        }
+
+        let effects = line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+
+        assert_eq!(run(&effects), [1]);
+    }
+}
