@@ -1,0 +1,325 @@
+import { askedWaitMs, backoffMs } from "./backoff.ts";
+import { Calls, type CommandBody, type CommandName, type CommandReply } from "./calls.ts";
+import { type ErrorCode, RookeryError } from "./errors.ts";
+import type { Device, ErrorBody, Event, KickReason, LoggedIn, Sync } from "./protocol.ts";
+import type { Timers } from "./runtime.ts";
+import { CLOSED_ABNORMALLY, type OpenTransport, type Transport } from "./transport.ts";
+
+/** How long a connection may take to open, and a reply to come. */
+const OPEN_WITHIN_MS = 10_000;
+export const REPLY_WITHIN_MS = 15_000;
+const PONG_WITHIN_MS = 10_000;
+/** A probe of a connection that is likely to be dead, after sleep or a change of network. */
+const PROBE_WITHIN_MS = 4_000;
+/** After a session of this length, the next loss counts as the first. */
+const STABLE_AFTER_MS = 30_000;
+
+/** Why there will be no connection until the app asks for one. */
+export interface Ended {
+  /** The close code, where the server closed the connection. */
+  readonly closeCode?: number;
+  /** The error that login met, if it did. */
+  readonly error?: RookeryError;
+  /** Set when another session took the place of this one. */
+  readonly kicked?: { readonly reason: KickReason; readonly by?: string; readonly atMs: number };
+  /** For people. */
+  readonly message: string;
+}
+
+export type ConnectionState =
+  /** Not connected, because nobody asked for it. */
+  | { readonly phase: "idle" }
+  /** Opening a connection and logging in. */
+  | { readonly phase: "connecting"; readonly failures: number }
+  /** Logged in, catching up with what happened meanwhile. */
+  | { readonly phase: "syncing" }
+  /** Everything is here. */
+  | { readonly phase: "online" }
+  /** Lost; the next try is at `retryAtMs` by the local clock. */
+  | { readonly phase: "waiting"; readonly failures: number; readonly retryAtMs: number }
+  /** Ended by the server, and not coming back by itself. */
+  | { readonly phase: "ended"; readonly ended: Ended };
+
+export interface ConnectionOptions {
+  readonly open: OpenTransport;
+  readonly app?: number;
+  readonly user: string;
+  readonly device: Device;
+  /** Called before each login, so that a token may be as short-lived as the app likes. */
+  readonly token: () => string | Promise<string>;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly nowMs: () => number;
+}
+
+/** What the connection tells its owner. */
+export interface ConnectionHooks {
+  /** What the client has, for the login. */
+  position(): Sync;
+  stateChanged(state: ConnectionState): void;
+  /** A session stands; its owner syncs and then says `caughtUp`. */
+  loggedIn(session: LoggedIn): void;
+  event(event: Event): void;
+  serverTime(ms: number): void;
+  /** The server's inbox head, where a heartbeat showed that the client lacks something. */
+  behind(inbox: number): void;
+  /** The session is over; whatever was in flight has no answer. */
+  lost(): void;
+}
+
+/** One try to have a session, from the first packet to the last. */
+interface Attempt {
+  transport?: Transport;
+  calls: Calls;
+  loggedInAtMs?: number;
+  kicked?: NonNullable<Ended["kicked"]>;
+  reconnectAfterMs?: number;
+}
+
+/** These refusals of a login stay what they are, however often it is tried. */
+const FINAL_AT_LOGIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "bad_request",
+  "bad_token",
+  "token_expired",
+  "forbidden",
+  "conflict",
+]);
+
+/** Keeps one session with the server for as long as it is wanted: opens, logs in, watches, comes back. */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #hooks: ConnectionHooks;
+  #state: ConnectionState = { phase: "idle" };
+  #attempt: Attempt | undefined;
+  #failures = 0;
+  #loginNo: string | undefined;
+  #timer: unknown;
+
+  constructor(options: ConnectionOptions, hooks: ConnectionHooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Connects as a person does who opens the app: an older session of this device gives way. */
+  connect(): void {
+    if (this.#state.phase !== "idle" && this.#state.phase !== "ended") return;
+    this.#loginNo = undefined;
+    this.#failures = 0;
+    void this.#try();
+  }
+
+  /** Closes the connection, and does not come back. */
+  disconnect(): void {
+    this.#drop(1000);
+    this.#enter({ phase: "idle" });
+  }
+
+  /** Something happened that may have broken or mended the network: find out now rather than at the next heartbeat. */
+  wake(): void {
+    if (this.#state.phase === "waiting") {
+      void this.#try();
+    } else if (this.#state.phase === "online") {
+      void this.#ping(PROBE_WITHIN_MS);
+    }
+  }
+
+  /** The owner has synced. */
+  caughtUp(): void {
+    if (this.#state.phase === "syncing") this.#enter({ phase: "online" });
+  }
+
+  call<Name extends CommandName>(cmd: Name, body: CommandBody<Name>): Promise<CommandReply<Name>> {
+    if (this.#attempt?.loggedInAtMs === undefined) {
+      return Promise.reject(new RookeryError("offline", "there is no connection to the server"));
+    }
+    return this.#attempt.calls.call(cmd, body, REPLY_WITHIN_MS);
+  }
+
+  async #try(): Promise<void> {
+    this.#cancelTimer();
+    const attempt: Attempt = {
+      calls: new Calls(
+        this.#options.timers,
+        (frame) => attempt.transport?.send(frame),
+        () => this.#lose(attempt, CLOSED_ABNORMALLY, "no answer in time"),
+      ),
+    };
+    this.#attempt = attempt;
+    this.#enter({ phase: "connecting", failures: this.#failures });
+
+    let token: string;
+    try {
+      token = await this.#options.token();
+    } catch {
+      this.#lose(attempt, CLOSED_ABNORMALLY, "no token could be had");
+      return;
+    }
+    if (this.#attempt !== attempt) return;
+
+    this.#timer = this.#options.timers.set(
+      () => this.#lose(attempt, CLOSED_ABNORMALLY, "the server did not answer"),
+      OPEN_WITHIN_MS,
+    );
+    attempt.transport = this.#options.open({
+      opened: () => {
+        this.#cancelTimer();
+        void this.#logIn(attempt, token);
+      },
+      frame: (text) => this.#heard(attempt, text),
+      closed: (code, reason) => this.#lose(attempt, code, reason),
+    });
+  }
+
+  async #logIn(attempt: Attempt, token: string): Promise<void> {
+    const { app, user, device } = this.#options;
+    const login = {
+      ...(app === undefined ? {} : { app }),
+      user,
+      token,
+      device,
+      ...(this.#loginNo === undefined ? {} : { resume: { login_no: this.#loginNo } }),
+      sync: this.#hooks.position(),
+    };
+    const askedAtMs = this.#options.nowMs();
+    let session: LoggedIn;
+    try {
+      session = await attempt.calls.call("login", login, REPLY_WITHIN_MS);
+    } catch (thrown) {
+      if (this.#attempt !== attempt) return;
+      const error = thrown as RookeryError;
+      if (FINAL_AT_LOGIN.has(error.code)) {
+        this.#end(attempt, { error, message: error.message });
+        return;
+      }
+      if (error.retryAfterMs !== undefined) attempt.reconnectAfterMs = error.retryAfterMs;
+      this.#lose(attempt, CLOSED_ABNORMALLY, error.message);
+      return;
+    }
+    if (this.#attempt !== attempt) return;
+
+    attempt.loggedInAtMs = this.#options.nowMs();
+    this.#loginNo = session.login_no;
+    this.#learnTime(session.server_time_ms, askedAtMs);
+    this.#heartbeat(attempt, session.heartbeat_s * 1_000);
+    this.#enter({ phase: "syncing" });
+    this.#hooks.loggedIn(session);
+  }
+
+  #heard(attempt: Attempt, text: string): void {
+    if (this.#attempt !== attempt) return;
+    let frame: { re?: number | null; ok?: unknown; error?: ErrorBody; event?: string };
+    try {
+      frame = JSON.parse(text);
+    } catch {
+      this.#lose(attempt, CLOSED_ABNORMALLY, "a frame could not be read");
+      return;
+    }
+    if (typeof frame.re === "number") {
+      attempt.calls.replied(frame.re, frame);
+    } else if (typeof frame.event === "string") {
+      this.#eventCame(attempt, frame as Event);
+    }
+  }
+
+  #eventCame(attempt: Attempt, event: Event): void {
+    switch (event.event) {
+      case "session.kicked": {
+        const { reason, by, at_ms } = event.body;
+        attempt.kicked = { reason, ...(by === undefined ? {} : { by }), atMs: at_ms };
+        break;
+      }
+      case "session.draining":
+        attempt.reconnectAfterMs = event.body.reconnect_after_ms;
+        break;
+      case "session.closing":
+        if (event.body.reconnect_after_ms !== undefined) {
+          attempt.reconnectAfterMs = event.body.reconnect_after_ms;
+        }
+        break;
+    }
+    this.#hooks.event(event);
+  }
+
+  #heartbeat(attempt: Attempt, everyMs: number): void {
+    this.#timer = this.#options.timers.set(() => {
+      if (this.#attempt !== attempt) return;
+      void this.#ping(PONG_WITHIN_MS);
+      this.#heartbeat(attempt, everyMs);
+    }, everyMs);
+  }
+
+  async #ping(withinMs: number): Promise<void> {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    const { inbox } = this.#hooks.position();
+    const askedAtMs = this.#options.nowMs();
+    try {
+      const pong = await attempt.calls.call("ping", inbox === undefined ? {} : { inbox }, withinMs);
+      this.#learnTime(pong.server_time_ms, askedAtMs);
+      if (pong.behind?.inbox !== undefined) this.#hooks.behind(pong.behind.inbox);
+    } catch {
+      // A ping without an answer has ended the session already; a refused one says that the session lives.
+    }
+  }
+
+  #learnTime(serverMs: number, askedAtMs: number): void {
+    const half = (this.#options.nowMs() - askedAtMs) / 2;
+    this.#hooks.serverTime(serverMs + Math.max(0, half));
+  }
+
+  #lose(attempt: Attempt, code: number, reason: string): void {
+    if (this.#attempt !== attempt) return;
+    if ((code >= 4500 && code <= 4999) || attempt.kicked !== undefined) {
+      this.#end(attempt, { closeCode: code, message: reason || "the server ended the session" });
+      return;
+    }
+    const { nowMs, random, timers } = this.#options;
+    const since = attempt.loggedInAtMs;
+    if (since !== undefined && nowMs() - since >= STABLE_AFTER_MS) this.#failures = 0;
+
+    const waitMs =
+      attempt.reconnectAfterMs === undefined
+        ? backoffMs(this.#failures, random())
+        : askedWaitMs(attempt.reconnectAfterMs, random());
+    this.#failures += 1;
+    this.#drop();
+    // Its listeners may have asked for something else meanwhile.
+    if (this.#attempt !== undefined) return;
+    this.#timer = timers.set(() => void this.#try(), waitMs);
+    this.#enter({ phase: "waiting", failures: this.#failures, retryAtMs: nowMs() + waitMs });
+  }
+
+  #end(attempt: Attempt, ended: Ended): void {
+    const { kicked } = attempt;
+    this.#drop();
+    this.#enter({
+      phase: "ended",
+      ended: kicked === undefined ? ended : { ...ended, kicked },
+    });
+  }
+
+  /** Lets go of the transport and of everything that waits for it. */
+  #drop(code?: number): void {
+    this.#cancelTimer();
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    this.#attempt = undefined;
+    attempt.transport?.close(code);
+    attempt.calls.abandon();
+    this.#hooks.lost();
+  }
+
+  #cancelTimer(): void {
+    this.#options.timers.clear(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #enter(state: ConnectionState): void {
+    this.#state = state;
+    this.#hooks.stateChanged(state);
+  }
+}

@@ -1,0 +1,18 @@
+export { type Chat, type ChatMessage, type Receipt, receiptOf } from "./chat.ts";
+export {
+  type ClientEvents,
+  type ClientOptions,
+  type DeliveredEvent,
+  type Position,
+  type ReadEvent,
+  RookeryClient,
+} from "./client.ts";
+export type { ConnectionState, Ended } from "./connection.ts";
+export { type ErrorCode, RookeryError } from "./errors.ts";
+export { MemoryOutboxStorage, type OutboxStorage, utf8Bytes } from "./outbox.ts";
+export type { OutboxEntry } from "./outbox-queue.ts";
+export type * from "./protocol.ts";
+export { SUBPROTOCOL, WEBSOCKET_PATH } from "./protocol.ts";
+export type { Timers, WebSocketConstructor, WebSocketLike } from "./runtime.ts";
+export { ChatStore, type ListState } from "./store.ts";
+export type { OpenTransport, Transport, TransportEvents } from "./transport.ts";
