@@ -83,10 +83,13 @@ pub enum ServeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A port cannot be had.
-    #[error("{setting}: {host}:{port} cannot be listened on: {}; choose another {setting}", port_trouble(.error))]
+    #[error(
+        "{host}:{port} cannot be listened on: {}; choose another {section}.port (or {section}.host)",
+        port_trouble(.error)
+    )]
     Port {
         /// The section of the settings that names it.
-        setting: &'static str,
+        section: &'static str,
         /// The host that was asked for.
         host: String,
         /// The port that was asked for.
@@ -221,7 +224,7 @@ impl Node {
 
     /// A pool on a database that may be trusted and has our tables.
     async fn prepare_store(&self, database: &Database) -> Result<Pool, ServeError> {
-        let (client, facts) = database.connector().open_with_facts().await?;
+        let (client, facts) = database.first_contact().await?;
         if !facts.off.is_empty() {
             tracing::warn!(
                 off = facts.off.join(", "),
@@ -239,9 +242,9 @@ impl Node {
     }
 }
 
-fn take_port(setting: &'static str, host: &str, port: u16) -> Result<BoundPort, ServeError> {
+fn take_port(section: &'static str, host: &str, port: u16) -> Result<BoundPort, ServeError> {
     BoundPort::take(host, port).map_err(|error| ServeError::Port {
-        setting,
+        section,
         host: host.to_owned(),
         port,
         error,

@@ -180,6 +180,8 @@ impl Embedded {
             let mut keeper =
                 Keeper { tell_state, stop: thread_stop, hurry: thread_hurry, progress };
             runtime.block_on(keeper.run(&folder, postgres_bin.as_deref(), told));
+            // Here, where no server runs any more; inside the data folder it stays for the next start.
+            let _ = std::fs::remove_dir(elsewhere(&folder));
             keeper.tell_state.send_replace(State::Stopped);
         };
         std::thread::Builder::new().name("postgres-keeper".to_owned()).spawn(keep).map_err(
@@ -568,10 +570,7 @@ fn socket_folder(folder: &DataFolder, owner: Option<&RunAs>) -> Result<PathBuf, 
     if fits(&folder.path().join(RUN)) {
         return Ok(folder.subfolder(RUN, owner)?);
     }
-    // The same at each start, so that kills do not fill the place with folders.
-    let digest = Sha256::digest(folder.path().as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let path = Path::new("/tmp").join(format!("rookery-{name}"));
+    let path = elsewhere(folder);
     folder::private_folder(&path, owner).map_err(|error| EmbeddedError::Setup {
         what: format!(
             "the data folder's path is too long for a socket, and {} cannot be used",
@@ -580,6 +579,14 @@ fn socket_folder(folder: &DataFolder, owner: Option<&RunAs>) -> Result<PathBuf, 
         error,
     })?;
     Ok(path)
+}
+
+/// Where the socket lies when the data folder's path is too long: the same place at each start, so that kills do not leave
+/// one folder each.
+fn elsewhere(folder: &DataFolder) -> PathBuf {
+    let digest = Sha256::digest(folder.path().as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Path::new("/tmp").join(format!("rookery-{name}"))
 }
 
 fn remove_drafts(folder: &Path) -> io::Result<()> {

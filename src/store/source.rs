@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::StoreError;
-use crate::store::connect::{Connector, MessageLoss};
+use crate::store::connect::{Connector, MessageLoss, ServerFacts};
 use crate::store::embedded::{self, Embedded, EmbeddedError, Progress, State};
 use crate::store::folder::{DataFolder, FolderError, Holder, Purpose};
 
@@ -44,6 +45,14 @@ pub enum SourceError {
     /// The server cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The named server is not there.
+    #[error(
+        "the PostgreSQL of database.url cannot be reached: {reason}; start it, or correct database.url"
+    )]
+    Unreachable {
+        /// What stood in the way.
+        reason: String,
+    },
     /// A server beside us does not become ready.
     #[error(
         "the server that holds the data folder {} did not become ready within {BESIDE_WITHIN:?}; look at its log",
@@ -56,6 +65,8 @@ pub enum SourceError {
 #[derive(Debug)]
 pub struct Database {
     connector: Connector,
+    /// By `database.url`.
+    is_named: bool,
     private: Option<Embedded>,
 }
 
@@ -73,12 +84,12 @@ impl Database {
     ) -> Result<Self, SourceError> {
         if !choice.url.is_empty() {
             let connector = Connector::from_url(&choice.url, application_name, choice.loss)?;
-            return Ok(Self { connector, private: None });
+            return Ok(Self { connector, is_named: true, private: None });
         }
         let bin = choice.postgres_bin.clone();
         let private = Embedded::start(folder, bin, stop, hurry, progress).await?;
         let connector = Connector::new(private.config(), application_name, choice.loss);
-        Ok(Self { connector, private: Some(private) })
+        Ok(Self { connector, is_named: false, private: Some(private) })
     }
 
     /// For a command: the named database, the private one of a `serve` that runs, or one started for the moment.
@@ -90,7 +101,7 @@ impl Database {
         const NAME: &str = "rookery:command";
         if !choice.url.is_empty() {
             let connector = Connector::from_url(&choice.url, NAME, choice.loss)?;
-            return Ok(Self { connector, private: None });
+            return Ok(Self { connector, is_named: true, private: None });
         }
         let since = Instant::now();
         loop {
@@ -107,7 +118,7 @@ impl Database {
                         let connector = Connector::new(config, NAME, choice.loss);
                         // It may be stopping or not have our database yet: then the folder is free soon, or this works.
                         if connector.open().await.is_ok() {
-                            return Ok(Self { connector, private: None });
+                            return Ok(Self { connector, is_named: false, private: None });
                         }
                     }
                 }
@@ -124,6 +135,16 @@ impl Database {
     /// Makes connections to it.
     pub fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    /// Opens the first connection, whose failure an operator has to mend, and tells about the server.
+    pub async fn first_contact(&self) -> Result<(Client, ServerFacts), SourceError> {
+        self.connector.open_with_facts().await.map_err(|error| match error {
+            StoreError::Unavailable { reason } if self.is_named => {
+                SourceError::Unreachable { reason }
+            }
+            other => other.into(),
+        })
     }
 
     /// How the private server stands, if there is one here.

@@ -1,0 +1,101 @@
+//! A PostgreSQL that is not the server's own, for tests of `database.url`.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rookery::store::binaries;
+use rookery::store::child::{self, RunAs};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::GIVE_UP_AFTER;
+
+/// A running PostgreSQL; it ends with the thread that started it at the latest.
+pub struct Postgres {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Postgres {
+    /// Makes and starts one with these settings, as `fsync=off`, and waits until it takes connections.
+    pub async fn start(settings: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("rookery-pg-").tempdir().unwrap();
+        let run_as = unprivileged();
+        if let Some(user) = &run_as {
+            std::os::unix::fs::chown(folder.path(), Some(user.uid), Some(user.gid)).unwrap();
+        }
+        let data = folder.path().join("data");
+        let binaries = binaries::find(None, None).unwrap();
+        let program = |name: &str| {
+            let mut command = Command::new(binaries.folder.join(name));
+            command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+            command.stderr(Stdio::null()).arg("-D").arg(&data);
+            command
+        };
+        let mut initdb = program("initdb");
+        // Without waiting for the disk: nothing here has to outlive a loss of power.
+        initdb.args(["-U", "rookery", "-A", "trust", "--locale=C", "--no-sync"]);
+        let mut initdb = child::spawn(initdb, run_as.as_ref()).unwrap();
+        assert!(initdb.wait().await.unwrap().success());
+
+        let mut server = program("postgres");
+        server.arg("-k").arg(folder.path()).args(["-h", "", "-p", "5432"]);
+        for setting in settings {
+            server.args(["-c", setting]);
+        }
+        let child = child::spawn(server, run_as.as_ref()).unwrap();
+        let postgres = Self { folder, child };
+        postgres.await_ready().await;
+        postgres
+    }
+
+    /// For `database.url`.
+    pub fn url(&self) -> String {
+        format!("host={} port=5432 user=rookery dbname=postgres", self.socket_folder().display())
+    }
+
+    /// Opens a connection to it.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        self.try_connect().await.unwrap()
+    }
+
+    async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Stops it in order.
+    pub async fn stop(mut self) {
+        child::ask(&self.child, child::Ask::StopFast);
+        self.child.wait().await.unwrap();
+    }
+
+    fn socket_folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn await_ready(&self) {
+        let since = Instant::now();
+        while self.try_connect().await.is_err() {
+            assert!(since.elapsed() < GIVE_UP_AFTER, "the test's PostgreSQL does not start");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged() -> Option<RunAs> {
+    (child::effective_uid() == 0).then(|| {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap();
+        let line = ["postgres:", "nobody:"]
+            .iter()
+            .find_map(|name| users.lines().find(|line| line.starts_with(name)))
+            .unwrap();
+        let parts: Vec<&str> = line.split(':').collect();
+        let number = |at: usize| parts[at].parse().unwrap();
+        RunAs { name: parts[0].to_owned(), uid: number(2), gid: number(3) }
+    })
+}
