@@ -24,6 +24,7 @@ use crate::store::StoreError;
 use crate::store::connect::MessageLoss;
 use crate::store::embedded::{Progress, State};
 use crate::store::folder::FolderError;
+use crate::store::migrate;
 use crate::store::source::{self, Choice, Database, SourceError};
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
@@ -144,9 +145,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     readiness.tell(SERVING, false, Some("starting"));
     let inside = serve_inside(inner, &readiness, metrics)?;
 
-    // Random, so that no two starts of a node have the same, whatever its clock does.
-    let incarnation = rand::random_range(1..=i64::MAX.unsigned_abs());
-    let name = format!("rookery:{node}:{incarnation}");
+    let name = format!("rookery:{node}");
     let choice = choice(&settings, loss);
     let stop_database = CancellationToken::new();
     let opening = Database::open(
@@ -224,7 +223,7 @@ impl Node {
 
     /// A pool on a database that may be trusted and has our tables.
     async fn prepare_store(&self, database: &Database) -> Result<Pool, ServeError> {
-        let (client, facts) = database.first_contact().await?;
+        let (mut client, facts) = database.first_contact().await?;
         if !facts.off.is_empty() {
             tracing::warn!(
                 off = facts.off.join(", "),
@@ -236,8 +235,9 @@ impl Node {
                 "the database has no data checksums, so damage of its files goes unseen"
             );
         }
-        drop(client);
         (self.progress)("migrating the database");
+        migrate::run(&mut client).await?;
+        drop(client);
         Ok(database.connector().pool(usize::from(self.settings.database.pool_size))?)
     }
 }

@@ -182,7 +182,7 @@ fn a_postgresql_that_dies_is_started_again_under_a_living_server() {
             .and_then(|count| count.parse::<u32>().ok());
         assert!(count >= Some(round), "{metrics}");
     }
-    assert!(node.stderr().contains("it is started again"));
+    node.await_stderr("it is started again").unwrap();
 }
 
 #[test]
@@ -322,7 +322,7 @@ async fn a_database_that_may_lose_messages_is_refused_unless_that_is_accepted() 
         let mut node = Node::start_in(folder.path(), options.arg("--accept-message-loss"));
 
         assert_says(&sentence, &[setting, "--accept-message-loss"]);
-        assert!(node.stderr().contains("may lose acknowledged messages"), "{}", node.stderr());
+        node.await_stderr("may lose acknowledged messages").unwrap();
         node.await_all_ready();
         assert_eq!(node.stop().code(), Some(0));
         assert!(!folder.path().join("postgres").exists());

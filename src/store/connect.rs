@@ -74,6 +74,11 @@ impl Connector {
         Ok(Self::new(config, application_name, loss))
     }
 
+    /// The same under another name in `pg_stat_activity`.
+    pub fn named(&self, application_name: &str) -> Self {
+        Self::new(self.config.clone(), application_name, self.loss)
+    }
+
     /// Opens a connection of its own, which ends when the client is dropped.
     pub async fn open(&self) -> Result<Client, StoreError> {
         self.open_with_facts().await.map(|(client, _)| client)

@@ -11,6 +11,7 @@ pub mod child;
 pub mod connect;
 pub mod embedded;
 pub mod folder;
+pub mod migrate;
 pub mod source;
 
 /// Why the store did not do what it was asked.
