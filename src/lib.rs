@@ -4,12 +4,14 @@
 //!
 //! - [`app`]: builds the parts and wires them, in order.
 //! - [`http`]: ports, health, metrics.
+//! - [`client`]: a client that keeps every rule of the protocol, and a bare connection that keeps none.
 //! - [`config`]: the settings: a file, the environment, flags.
 //! - [`domain`]: the rules, pure.
 //! - [`protocol`]: what travels, and how it is written.
 //! - [`store`]: PostgreSQL, the only truth.
 
 pub mod app;
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod http;

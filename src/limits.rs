@@ -137,6 +137,27 @@ pub const PARTITIONS_KEPT_DAYS: i32 = 2;
 /// The longest dedup window that may be set, in days.
 pub const DEDUP_WINDOW_DAYS_MAX: u32 = 90;
 
+/// Entries that a client holds back beyond a gap in its inbox.
+pub const CLIENT_HELD_BACK: usize = 128;
+/// Messages that a client keeps until they are acknowledged.
+pub const CLIENT_OUTBOX: usize = 10_000;
+/// Calls of a client that wait for room among its commands in flight.
+pub const CLIENT_CALLS: usize = 256;
+/// Events that a client keeps for an app that does not take them; entries beyond it stay in the store.
+pub const CLIENT_EVENTS: usize = 1024;
+/// How long a client waits for an entry that was overtaken before it pulls it; half as long to half longer, at random.
+pub const GAP_WAIT: Duration = Duration::from_millis(200);
+/// How often a client tells of one conversation what it has, at most.
+pub const RECEIVED_EVERY: Duration = Duration::from_secs(1);
+/// How long a client waits for any answer before it takes the connection for dead.
+pub const CLIENT_ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a client takes to open a connection.
+pub const CLIENT_CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that held for this long was a good one: the next loss is a new one.
+pub const CLIENT_STABLE_AFTER: Duration = Duration::from_secs(30);
+/// The first and the longest wait of a client that comes back.
+pub const CLIENT_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 const _: () = assert!(IDLE_AFTER.as_secs() > 2 * HEARTBEAT_EVERY.as_secs());
 const _: () = assert!(LEASE_TRUSTED_FOR.as_secs() < LEASE.as_secs());
 const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_secs());
@@ -145,4 +166,9 @@ const _: () = assert!(IN_FLIGHT <= AWAITED);
 const _: () = assert!(IN_FLIGHT < SESSION_MAILBOX);
 // Each unanswered send of a user may bring one message from a journal, and each session one of its own besides.
 const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) < USER_MAILBOX);
+// An answer takes a node at most as long as the outcome may stay unknown, and the second journey of a submission.
+const _: () = assert!(
+    CLIENT_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + 2 * ANSWER_WITHIN.as_secs()
+);
+const _: () = assert!(CLIENT_HELD_BACK < PAGE_MAX);
 const _: () = assert!(JOURNAL_BATCH < JOURNAL_QUEUE && CURSOR_BATCH < CURSOR_QUEUE);

@@ -1,0 +1,455 @@
+//! A client of the protocol, as `docs/protocol.md` describes one: for tests, load generators and bots.
+//!
+//! [`Client`] keeps every rule: it resends until an ack, in order; finds gaps and pulls what is missing; tells what it
+//! received; comes back after a loss and goes on from its place. [`raw`] is the bare connection underneath.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rookery::client::{Client, Options, TokenSource, Update};
+//! use rookery::ids::{Conversation, UserId};
+//!
+//! let token = TokenSource::fixed("what the app's backend signed");
+//! let options = Options::new("127.0.0.1:8800", UserId::parse("alice")?, token);
+//! let (client, mut updates) = Client::connect(options).await?;
+//!
+//! let sent = client.send_text(&Conversation::parse("user:bob")?, "hello").await?;
+//! println!("stored as {}", sent.seq);
+//! while let Some(update) = updates.next().await {
+//!     if let Update::Received(message) = update {
+//!         println!("{} wrote {:?}", message.from, message.content);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod clock;
+mod driver;
+mod frame;
+mod inbox;
+mod outbox;
+pub mod raw;
+mod receipts;
+mod session;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::ids::{
+    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, Seq, UserId,
+};
+use crate::limits;
+use crate::protocol::{
+    After, Content, ConversationList, ConversationsPage, CursorCommand, CursorReply, DeliveredBy,
+    Device, ErrorBody, History, HistoryPage, Inbox, InboxPage, KickReason, Limit, Message,
+    Platform, Send, Sent,
+};
+
+use clock::ServerClock;
+pub use inbox::Position;
+pub use outbox::OutboxError;
+
+/// Where a client gets a token from, each time it logs in.
+#[derive(Clone)]
+pub struct TokenSource(
+    Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Sync + std::marker::Send>,
+);
+
+impl TokenSource {
+    /// Always the same token.
+    pub fn fixed(token: impl Into<String>) -> Self {
+        let token = token.into();
+        Self::new(move || std::future::ready(Ok(token.clone())))
+    }
+
+    /// Asks `source`, often the app's backend. An error is text for the log; the client tries again later.
+    pub fn new<F>(source: impl Fn() -> F + Sync + std::marker::Send + 'static) -> Self
+    where
+        F: Future<Output = Result<String, String>> + std::marker::Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(source())))
+    }
+
+    async fn token(&self) -> Result<String, String> {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSource")
+    }
+}
+
+/// How a client logs in and comes back.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Host and port, as `127.0.0.1:8800`.
+    pub address: String,
+    /// The app; the default one when left out.
+    pub app: Option<AppId>,
+    /// Who logs in.
+    pub user: UserId,
+    /// From which device.
+    pub device: Device,
+    /// Where tokens come from.
+    pub token: TokenSource,
+    /// The place that an earlier run of this device came to; without one it starts at the head.
+    pub position: Option<Position>,
+    /// The first and the longest wait between attempts to come back.
+    pub backoff: (Duration, Duration),
+}
+
+impl Options {
+    /// A program's device with an id of its own, at the default app.
+    pub fn new(address: impl Into<String>, user: UserId, token: TokenSource) -> Self {
+        let device = Device { id: random_device(), platform: Platform::Api, name: None };
+        Self {
+            address: address.into(),
+            app: None,
+            user,
+            device,
+            token,
+            position: None,
+            backoff: limits::CLIENT_BACKOFF,
+        }
+    }
+}
+
+fn random_device() -> DeviceId {
+    let raw = format!("{:032x}", rand::random::<u128>());
+    // Hexadecimal digits are in the alphabet of names; the fallback is never taken.
+    DeviceId::parse(&raw).unwrap_or_else(|_| random_device())
+}
+
+/// Something that an app may want to show.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// Logged in, for the first time or again.
+    Online {
+        /// This session's login number.
+        login_no: LoginNo,
+    },
+    /// The connection is gone; the client comes back by itself.
+    Offline {
+        /// How long it waits before it tries.
+        retry_in: Duration,
+    },
+    /// The store lost data. What is shown should be read anew and matched by client message id.
+    EpochChanged {
+        /// The new one.
+        epoch: Epoch,
+    },
+    /// An entry of the inbox that this client did not send itself. Each comes once, in inbox order.
+    Received(Message),
+    /// An entry of the inbox that this client sent, at its place among the others.
+    Sent(Message),
+    /// Entries are no longer in the store.
+    Missing {
+        /// The last number before them.
+        after: InboxSeq,
+        /// The first number after them.
+        before: InboxSeq,
+    },
+    /// The peer of a conversation has it up to this seq, or the server answers for a peer who is not online.
+    Delivered {
+        /// The conversation.
+        conversation: Conversation,
+        /// The highest seq.
+        seq: Seq,
+        /// To whom.
+        user: UserId,
+        /// Who says so.
+        by: DeliveredBy,
+    },
+    /// Someone has read a conversation up to this seq.
+    Read {
+        /// The conversation.
+        conversation: Conversation,
+        /// The highest seq.
+        seq: Seq,
+        /// By whom.
+        user: UserId,
+    },
+    /// The last one: the client does not come back.
+    Ended(Ended),
+}
+
+/// Why a client does not come back by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The app logged out.
+    #[error("logged out")]
+    LoggedOut,
+    /// The last handle was dropped.
+    #[error("no longer needed")]
+    Dropped,
+    /// The login was refused.
+    #[error("login refused: {} ({})", .0.message, code_name(.0))]
+    Refused(ErrorBody),
+    /// Another session took its place.
+    #[error("another session took its place")]
+    Kicked {
+        /// Why.
+        reason: KickReason,
+        /// The device whose login did it.
+        by: Option<DeviceId>,
+    },
+    /// The server closed the connection for good.
+    #[error("closed with {code}: {reason}")]
+    Closed {
+        /// The close code.
+        code: u16,
+        /// What the server said.
+        reason: String,
+    },
+}
+
+fn code_name(error: &ErrorBody) -> String {
+    format!("{:?}", error.code)
+}
+
+/// Why a message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The server says no, and would again.
+    #[error("refused: {} ({})", .0.message, code_name(.0))]
+    Refused(ErrorBody),
+    /// It was not taken in.
+    #[error(transparent)]
+    NotTaken(#[from] OutboxError),
+    /// The client has ended; whether the message is stored is not known.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// Why a call brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The server says no.
+    #[error("refused: {} ({})", .0.message, code_name(.0))]
+    Refused(ErrorBody),
+    /// There is no connection, or it broke before the answer; asking again is safe.
+    #[error("not connected")]
+    NotConnected,
+    /// Too many calls wait already.
+    #[error("{} calls wait already", limits::CLIENT_CALLS)]
+    Busy,
+    /// No answer came in time.
+    #[error("no answer in {:?}", limits::CLIENT_ANSWER_WITHIN)]
+    TimedOut,
+    /// What was asked or answered has no form that both sides know.
+    #[error("not readable: {0}")]
+    Unreadable(String),
+    /// The client has ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// How a client stands.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The login number of the session, while there is one.
+    pub online: Option<LoginNo>,
+    /// Everything up to here was handed to the app.
+    pub position: Option<Position>,
+    /// Set once, at the end.
+    pub ended: Option<Ended>,
+}
+
+/// What a handle asks of the driver.
+enum Request {
+    Post { send: Send, ack: oneshot::Sender<Result<Sent, SendError>> },
+    Call { cmd: &'static str, body: Box<RawValue>, answer: oneshot::Sender<Answer> },
+    LogOut,
+}
+
+type Answer = Result<Box<RawValue>, CallError>;
+
+/// A handle on a client that runs by itself; when the last one is dropped, the client goes away.
+#[derive(Debug, Clone)]
+pub struct Client {
+    requests: mpsc::Sender<Request>,
+    status: watch::Receiver<Status>,
+    clock: Arc<ServerClock>,
+}
+
+/// What happens to a client, in order.
+///
+/// An app that does not take them loses nothing: entries stay in the store until there is room for them.
+#[derive(Debug)]
+pub struct Updates(mpsc::Receiver<Update>);
+
+impl Updates {
+    /// The next one; none after [`Update::Ended`]. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Update> {
+        self.0.recv().await
+    }
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct Posted {
+    /// The id under which it is sent, for ever.
+    pub client_msg_id: ClientMsgId,
+    ack: oneshot::Receiver<Result<Sent, SendError>>,
+    status: watch::Receiver<Status>,
+}
+
+impl Posted {
+    /// Waits until it is stored, over as many connections as that takes.
+    pub async fn acked(self) -> Result<Sent, SendError> {
+        match self.ack.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ended(&self.status).into()),
+        }
+    }
+}
+
+fn ended(status: &watch::Receiver<Status>) -> Ended {
+    status.borrow().ended.clone().unwrap_or(Ended::Dropped)
+}
+
+impl Client {
+    /// Logs in, trying as long as that can succeed, and goes on in the background.
+    pub async fn connect(options: Options) -> Result<(Self, Updates), Ended> {
+        let (client, updates) = Self::start(options);
+        client.online().await?;
+        Ok((client, updates))
+    }
+
+    /// Begins to log in and returns at once.
+    pub fn start(options: Options) -> (Self, Updates) {
+        let (requests, asked) = mpsc::channel(64);
+        let (updates, updated) = mpsc::channel(limits::CLIENT_EVENTS);
+        let (status, watched) = watch::channel(Status::default());
+        let clock = Arc::new(ServerClock::new());
+        let driver = driver::Driver::new(options, asked, updates, status, Arc::clone(&clock));
+        tokio::spawn(driver.run());
+        (Self { requests, status: watched, clock }, Updates(updated))
+    }
+
+    /// Waits until there is a session.
+    pub async fn online(&self) -> Result<LoginNo, Ended> {
+        let mut status = self.status.clone();
+        loop {
+            {
+                let now = status.borrow_and_update();
+                if let Some(ended) = &now.ended {
+                    return Err(ended.clone());
+                }
+                if let Some(login_no) = now.online {
+                    return Ok(login_no);
+                }
+            }
+            if status.changed().await.is_err() {
+                return Err(ended(&status));
+            }
+        }
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Sends a text and waits until it is stored.
+    pub async fn send_text(&self, to: &Conversation, text: &str) -> Result<Sent, SendError> {
+        self.send(to, Content::Text { text: text.to_owned() }).await
+    }
+
+    /// Sends a message and waits until it is stored.
+    pub async fn send(&self, to: &Conversation, content: Content) -> Result<Sent, SendError> {
+        self.post(to, content).await?.acked().await
+    }
+
+    /// Puts a message into the outbox, behind what is there, and returns at once, connected or not.
+    pub async fn post(&self, to: &Conversation, content: Content) -> Result<Posted, SendError> {
+        let client_msg_id = self.mint();
+        let to = to.clone();
+        let send = Send { to, client_msg_id, content, mentions: None, reply_to: None };
+        self.post_as(send).await
+    }
+
+    /// Puts a message into the outbox under an id that was minted before.
+    pub async fn post_as(&self, send: Send) -> Result<Posted, SendError> {
+        let client_msg_id = send.client_msg_id;
+        let (ack, acked) = oneshot::channel();
+        if self.requests.send(Request::Post { send, ack }).await.is_err() {
+            return Err(ended(&self.status).into());
+        }
+        Ok(Posted { client_msg_id, ack: acked, status: self.status.clone() })
+    }
+
+    /// A new client message id, with the server's time inside.
+    pub fn mint(&self) -> ClientMsgId {
+        ClientMsgId::mint(self.clock.now(), rand::random())
+    }
+
+    /// Says that everything up to `seq` was read.
+    pub async fn read(&self, of: &Conversation, seq: Seq) -> Result<CursorReply, CallError> {
+        self.call("message.read", &CursorCommand { conversation: of.clone(), seq }).await
+    }
+
+    /// A page of one conversation's log.
+    pub async fn history(&self, page: &History) -> Result<HistoryPage, CallError> {
+        self.call("message.history", page).await
+    }
+
+    /// The newest page of one conversation's log.
+    pub async fn newest(&self, of: &Conversation) -> Result<HistoryPage, CallError> {
+        let conversation = of.clone();
+        let page = History { conversation, after: None, before: None, limit: Limit::default() };
+        self.history(&page).await
+    }
+
+    /// A page of the inbox.
+    pub async fn inbox(&self, after: InboxSeq, limit: Limit) -> Result<InboxPage, CallError> {
+        self.call("message.inbox", &Inbox { after, limit }).await
+    }
+
+    /// A page of the conversations, newest first.
+    pub async fn conversations(
+        &self,
+        after: Option<After>,
+    ) -> Result<ConversationsPage, CallError> {
+        let list = ConversationList { after, limit: Limit::default() };
+        self.call("conversation.list", &list).await
+    }
+
+    /// Ends the session and the client.
+    pub async fn log_out(self) -> Ended {
+        // When the driver is gone already, the status says why.
+        let _ = self.requests.send(Request::LogOut).await;
+        let mut status = self.status.clone();
+        let ended = status.wait_for(|status| status.ended.is_some()).await;
+        ended.ok().and_then(|status| status.ended.clone()).unwrap_or(Ended::Dropped)
+    }
+
+    async fn call<B: Serialize, R: DeserializeOwned>(
+        &self,
+        cmd: &'static str,
+        body: &B,
+    ) -> Result<R, CallError> {
+        let unreadable = |error: serde_json::Error| CallError::Unreadable(error.to_string());
+        let body = serde_json::value::to_raw_value(body).map_err(unreadable)?;
+        let (answer, answered) = oneshot::channel();
+        if self.requests.send(Request::Call { cmd, body, answer }).await.is_err() {
+            return Err(ended(&self.status).into());
+        }
+        match tokio::time::timeout(limits::CLIENT_ANSWER_WITHIN, answered).await {
+            Err(_) => Err(CallError::TimedOut),
+            Ok(Err(_)) => Err(ended(&self.status).into()),
+            Ok(Ok(answer)) => serde_json::from_str(answer?.get()).map_err(unreadable),
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! One connection of a client: commands under way, their answers, events, and what is due when.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::driver::{Driver, room};
+use super::frame::{self, Incoming};
+use super::raw::{Connection, Parted, WsMessage};
+use super::{Answer, CallError, Ended, Request, SendError, Update};
+use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, Seq};
+use crate::limits;
+use crate::protocol::{
+    Code, CursorCommand, ErrorBody, Event, Inbox, InboxPage, KickReason, Limit, LoggedIn, Login,
+    Logout, Ping, Pong, Resume, Sync, Synced,
+};
+
+/// How a connection ended, as the client's life goes on from there.
+#[derive(Debug)]
+pub enum Departure {
+    /// For good.
+    Ended(Ended),
+    /// The client comes back; after this long, where the server said so.
+    Lost {
+        /// What the server said.
+        retry_in: Option<Duration>,
+    },
+}
+
+/// A command that waits for its answer.
+struct UnderWay {
+    since: Instant,
+    what: What,
+}
+
+enum What {
+    Login,
+    Send(ClientMsgId),
+    Received(Conversation, Seq),
+    Ping,
+    Sync,
+    Pull,
+    Call(oneshot::Sender<Answer>),
+    Logout,
+}
+
+struct Call {
+    cmd: &'static str,
+    body: Box<RawValue>,
+    answer: oneshot::Sender<Answer>,
+}
+
+pub(super) struct Session {
+    connection: Connection,
+    last_id: u64,
+    under_way: BTreeMap<u64, UnderWay>,
+    calls: VecDeque<Call>,
+    is_logged_in: bool,
+    most_under_way: usize,
+    heartbeat: Duration,
+    heard_at: Instant,
+    ping_at: Instant,
+    /// When to pull what the inbox lacks; set while it lacks something.
+    pull_at: Option<Instant>,
+    is_pulling: bool,
+    must_sync: bool,
+    must_log_out: bool,
+    kicked: Option<(KickReason, Option<DeviceId>)>,
+    come_back_in: Option<Duration>,
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            last_id: 0,
+            under_way: BTreeMap::new(),
+            calls: VecDeque::new(),
+            is_logged_in: false,
+            most_under_way: 1,
+            heartbeat: limits::HEARTBEAT_EVERY,
+            heard_at: now,
+            ping_at: now + limits::HEARTBEAT_EVERY,
+            pull_at: None,
+            is_pulling: false,
+            must_sync: false,
+            must_log_out: false,
+            kicked: None,
+            come_back_in: None,
+        }
+    }
+
+    /// Logs in and converses until the connection ends.
+    pub(super) async fn converse(&mut self, driver: &mut Driver, token: String) -> Departure {
+        let parted = match self.log_in(driver, token).await {
+            Ok(()) => self.talk(driver).await,
+            Err(parted) => parted.into(),
+        };
+        for call in self.calls.drain(..) {
+            // The asker may have given up; then nobody needs the answer.
+            let _ = call.answer.send(Err(CallError::NotConnected));
+        }
+        for (_, UnderWay { what, .. }) in std::mem::take(&mut self.under_way) {
+            if let What::Call(answer) = what {
+                let _ = answer.send(Err(CallError::NotConnected));
+            }
+        }
+        match (parted, self.kicked.take()) {
+            (Leaving::Departure(departure), _) => departure,
+            (Leaving::Parted(_), Some((reason, by))) => {
+                Departure::Ended(Ended::Kicked { reason, by })
+            }
+            (Leaving::Parted(Parted::Closed { code, reason }), None) => match code {
+                1000 if self.must_log_out => Departure::Ended(Ended::LoggedOut),
+                4500..=4999 => Departure::Ended(Ended::Closed { code, reason }),
+                _ => Departure::Lost { retry_in: self.come_back_in },
+            },
+            (Leaving::Parted(Parted::Lost(_)), None) if self.must_log_out => {
+                Departure::Ended(Ended::LoggedOut)
+            }
+            (Leaving::Parted(Parted::Lost(_)), None) => {
+                Departure::Lost { retry_in: self.come_back_in }
+            }
+        }
+    }
+
+    async fn log_in(&mut self, driver: &Driver, token: String) -> Result<(), Parted> {
+        let login = Login {
+            app: driver.options.app,
+            user: driver.options.user.clone(),
+            token,
+            device: driver.options.device.clone(),
+            resume: driver.resume.map(|login_no| Resume { login_no }),
+            sync: driver.inbox.position().map(position_of),
+        };
+        self.feed("login", &login, What::Login).await?;
+        self.connection.flush().await
+    }
+
+    async fn talk(&mut self, driver: &mut Driver) -> Leaving {
+        loop {
+            driver.hand_out();
+            if let Err(parted) = self.send_what_is_due(driver).await {
+                return parted.into();
+            }
+            if self.is_dead(Instant::now()) {
+                return Parted::Lost("nothing was heard for too long".to_owned()).into();
+            }
+            let (next_look, has_updates) = (self.next_look(driver), driver.has_updates());
+            tokio::select! {
+                text = self.connection.text() => {
+                    if let Err(leaving) = self.take_frames(driver, text) {
+                        return leaving;
+                    }
+                }
+                request = driver.requests.recv() => match request {
+                    None => {
+                        // A farewell, if it can still be said.
+                        let _ = self.connection.send(WsMessage::Close(None)).await;
+                        return Leaving::Departure(Departure::Ended(Ended::Dropped));
+                    }
+                    Some(Request::LogOut) => self.must_log_out = true,
+                    Some(Request::Post { send, ack }) => driver.post(send, ack),
+                    Some(Request::Call { cmd, body, answer }) => {
+                        self.call(Call { cmd, body, answer });
+                    }
+                },
+                () = room(&driver.updates), if has_updates => {}
+                () = tokio::time::sleep_until(next_look) => {}
+            }
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        if self.calls.len() >= limits::CLIENT_CALLS {
+            let _ = call.answer.send(Err(CallError::Busy));
+        } else {
+            self.calls.push_back(call);
+        }
+    }
+
+    /// Takes one frame, and those that are there already, so that they are answered with one write.
+    fn take_frames(
+        &mut self,
+        driver: &mut Driver,
+        first: Result<String, Parted>,
+    ) -> Result<(), Leaving> {
+        let mut text = first?;
+        for _ in 0..limits::IN_FLIGHT {
+            self.heard_at = Instant::now();
+            self.take_frame(driver, &text)?;
+            match self.connection.text().now_or_never() {
+                Some(next) => text = next?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_frame(&mut self, driver: &mut Driver, text: &str) -> Result<(), Leaving> {
+        match frame::read(text) {
+            Incoming::Ok { re, ok } => match self.under_way.remove(&re) {
+                Some(UnderWay { what, .. }) => self.on_ok(driver, what, &ok)?,
+                None => tracing::warn!(re, "an answer to nothing"),
+            },
+            Incoming::Error { re, error } => {
+                match re.and_then(|re| Some((re, self.under_way.remove(&re)?))) {
+                    Some((id, UnderWay { what, .. })) => self.on_error(driver, id, what, error)?,
+                    None => tracing::warn!(?re, ?error, "an error about nothing"),
+                }
+            }
+            Incoming::Event(event) => self.on_event(driver, event),
+            Incoming::Unknown => tracing::debug!("a frame that this client does not know"),
+        }
+        Ok(())
+    }
+
+    fn on_ok(&mut self, driver: &mut Driver, what: What, ok: &RawValue) -> Result<(), Leaving> {
+        let now = Instant::now();
+        match what {
+            What::Login => {
+                let login: LoggedIn = parse(ok)?;
+                driver.clock.told(login.server_time_ms);
+                self.is_logged_in = true;
+                self.most_under_way = usize::try_from(login.limits.in_flight).unwrap_or(1).max(1);
+                self.heartbeat = Duration::from_secs(u64::from(login.heartbeat_s).max(1));
+                self.ping_at = now + self.heartbeat;
+                self.on_synced(driver, &login.sync);
+                driver.logged_in(login.login_no);
+            }
+            What::Send(key) => {
+                driver.acked(key, parse(ok)?);
+                if driver.is_unplaced(key) {
+                    // The answer says whether its place lies beyond what this client has.
+                    self.ping_at = now;
+                }
+            }
+            What::Received(conversation, seq) => driver.receipts.told(&conversation, seq),
+            What::Ping => {
+                let pong: Pong = parse(ok)?;
+                driver.clock.told(pong.server_time_ms);
+                if let Some(head) = pong.behind.and_then(|behind| behind.inbox) {
+                    driver.inbox.saw_head(head);
+                    self.pull_at = Some(now);
+                }
+            }
+            What::Sync => self.on_synced(driver, &parse(ok)?),
+            What::Pull => self.on_page(driver, parse(ok)?),
+            What::Call(answer) => drop(answer.send(Ok(ok.to_owned()))),
+            What::Logout => {}
+        }
+        Ok(())
+    }
+
+    fn on_synced(&mut self, driver: &mut Driver, synced: &Synced) {
+        let learned = driver.inbox.synced(&synced.epoch, synced.inbox);
+        driver.learned(learned);
+        self.pull_at = Some(Instant::now());
+    }
+
+    fn on_page(&mut self, driver: &mut Driver, page: InboxPage) {
+        self.is_pulling = false;
+        let place = driver.inbox.position().map(|position| position.inbox).unwrap_or_default();
+        if let Some(first) = page.messages.first().and_then(|message| message.inbox)
+            && driver.inbox.skip_to(first)
+        {
+            driver.tell(Update::Missing { after: place, before: first });
+        }
+        let is_empty = page.messages.is_empty();
+        for message in page.messages {
+            driver.offer(message);
+        }
+        driver.inbox.saw_head(page.head);
+        // A page without entries, though some were told of, must not be asked for in a tight circle.
+        let wait = if is_empty { limits::RETRY_AFTER } else { Duration::ZERO };
+        self.pull_at = Some(Instant::now() + wait);
+    }
+
+    fn on_error(
+        &mut self,
+        driver: &mut Driver,
+        id: u64,
+        what: What,
+        error: ErrorBody,
+    ) -> Result<(), Leaving> {
+        let now = Instant::now();
+        let wait = error.retry_after_ms.map(Duration::from_millis);
+        match what {
+            What::Login if error.code.is_curable() => {
+                return Err(Leaving::Departure(Departure::Lost { retry_in: wait }));
+            }
+            What::Login => {
+                return Err(Leaving::Departure(Departure::Ended(Ended::Refused(error))));
+            }
+            What::Send(key) if error.code.is_curable() => {
+                let is_first = error.code != Code::OrderBroken;
+                driver.outbox.refused(key, id, wait, is_first, now);
+            }
+            What::Send(key) => driver.refused(key, SendError::Refused(error)),
+            What::Received(conversation, seq) => {
+                if error.code.is_curable() {
+                    let wait = wait.unwrap_or(limits::RETRY_AFTER);
+                    driver.receipts.refused(&conversation, wait, now);
+                } else {
+                    driver.receipts.told(&conversation, seq);
+                }
+            }
+            What::Call(answer) => drop(answer.send(Err(CallError::Refused(error)))),
+            What::Pull | What::Sync if error.code.is_curable() => {
+                self.must_sync |= matches!(what, What::Sync);
+                self.is_pulling = false;
+                self.pull_at = Some(now + wait.unwrap_or(limits::RETRY_AFTER));
+            }
+            What::Ping | What::Pull | What::Sync | What::Logout => {
+                let refused = format!("refused: {} ({:?})", error.message, error.code);
+                return Err(Parted::Lost(refused).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, driver: &mut Driver, event: Event) {
+        match event {
+            Event::MessageNew(message) => driver.offer(message),
+            Event::Delivered { conversation, seq, user, by } => {
+                driver.tell(Update::Delivered { conversation, seq, user, by });
+            }
+            Event::Read { conversation, seq, user } => {
+                driver.tell(Update::Read { conversation, seq, user });
+            }
+            Event::SyncNeeded {} => self.must_sync = true,
+            Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
+            Event::Draining { reconnect_after_ms } => {
+                self.come_back_in = Some(Duration::from_millis(reconnect_after_ms));
+            }
+            Event::Closing { reconnect_after_ms, .. } => {
+                let told = reconnect_after_ms.map(Duration::from_millis);
+                self.come_back_in = told.or(self.come_back_in);
+            }
+        }
+    }
+
+    /// Sends everything that is due, most urgent first, while there is room under way.
+    async fn send_what_is_due(&mut self, driver: &mut Driver) -> Result<(), Parted> {
+        let mut has_fed = false;
+        while self.is_logged_in && self.has_room() {
+            if !self.feed_next(driver).await? {
+                break;
+            }
+            has_fed = true;
+        }
+        if !has_fed {
+            return Ok(());
+        }
+        match tokio::time::timeout(limits::CLIENT_ANSWER_WITHIN, self.connection.flush()).await {
+            Ok(flushed) => flushed,
+            Err(_) => Err(Parted::Lost("the server takes no more".to_owned())),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way.len() < self.most_under_way
+    }
+
+    /// Feeds the next command that is due. False when nothing is.
+    async fn feed_next(&mut self, driver: &mut Driver) -> Result<bool, Parted> {
+        let now = Instant::now();
+        if self.must_log_out {
+            if !self.under_way.values().any(|own| matches!(own.what, What::Logout)) {
+                self.feed("logout", &Logout {}, What::Logout).await?;
+            }
+            // Nothing may follow it.
+            return Ok(false);
+        }
+        if std::mem::take(&mut self.must_sync) {
+            let sync = driver.inbox.position().map(position_of).unwrap_or_default();
+            self.feed("sync", &sync, What::Sync).await?;
+            return Ok(true);
+        }
+        if let Some(after) = self.pull_due(driver, now) {
+            self.is_pulling = true;
+            let page = Inbox { after, limit: Limit::new(limits::CLIENT_HELD_BACK) };
+            self.feed("message.inbox", &page, What::Pull).await?;
+            return Ok(true);
+        }
+        if self.ping_at <= now {
+            self.ping_at = now + self.heartbeat;
+            let inbox = driver.inbox.position().map(|position| position.inbox);
+            self.feed("ping", &Ping { inbox }, What::Ping).await?;
+            return Ok(true);
+        }
+        if let Some((conversation, seq)) = driver.receipts.next_due(now) {
+            let received = CursorCommand { conversation: conversation.clone(), seq };
+            self.feed("message.received", &received, What::Received(conversation, seq)).await?;
+            return Ok(true);
+        }
+        if let Some(Call { cmd, body, answer }) = self.calls.pop_front() {
+            self.feed(cmd, &body, What::Call(answer)).await?;
+            return Ok(true);
+        }
+        let id = self.last_id + 1;
+        if let Some(send) = driver.outbox.next_due(id, now) {
+            self.feed("message.send", send, What::Send(send.client_msg_id)).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The place to pull from, when the inbox lacks something and has lacked it for long enough.
+    fn pull_due(&mut self, driver: &Driver, now: Instant) -> Option<InboxSeq> {
+        let Some(after) = driver.inbox.lacks() else {
+            self.pull_at = None;
+            return None;
+        };
+        if self.is_pulling {
+            return None;
+        }
+        let jitter = 0.5 + rand::random::<f64>();
+        let pull_at = *self.pull_at.get_or_insert(now + limits::GAP_WAIT.mul_f64(jitter));
+        (pull_at <= now).then_some(after)
+    }
+
+    /// When to look again, if nothing happens before.
+    fn next_look(&self, driver: &Driver) -> Instant {
+        let answers_by =
+            self.under_way.values().next().map(|own| own.since + limits::CLIENT_ANSWER_WITHIN);
+        let mut looks = vec![Some(self.heard_at + self.silence()), answers_by];
+        // Without room nothing can be sent, whatever is due: an answer comes first.
+        if self.is_logged_in && self.has_room() && !self.must_log_out {
+            looks.push(Some(self.ping_at));
+            looks.push(self.pull_at.filter(|_| !self.is_pulling));
+            looks.push(driver.receipts.due_at());
+            looks.push(driver.outbox.due_at());
+        }
+        looks.into_iter().flatten().min().unwrap_or(self.heard_at)
+    }
+
+    /// Two lost heartbeats and some slack, as the server counts it too.
+    fn silence(&self) -> Duration {
+        self.heartbeat * 5 / 2
+    }
+
+    fn is_dead(&self, now: Instant) -> bool {
+        let is_late = |own: &UnderWay| own.since + limits::CLIENT_ANSWER_WITHIN <= now;
+        self.heard_at + self.silence() <= now || self.under_way.values().next().is_some_and(is_late)
+    }
+
+    async fn feed<B: Serialize>(&mut self, cmd: &str, body: &B, what: What) -> Result<(), Parted> {
+        self.last_id += 1;
+        let text = frame::write(self.last_id, cmd, body)
+            .map_err(|error| Parted::Lost(format!("{cmd} cannot be written: {error}")))?;
+        self.under_way.insert(self.last_id, UnderWay { since: Instant::now(), what });
+        self.connection.feed_text(text).await
+    }
+}
+
+/// What ends a conversation: the connection itself, or what was said.
+enum Leaving {
+    Parted(Parted),
+    Departure(Departure),
+}
+
+impl From<Parted> for Leaving {
+    fn from(parted: Parted) -> Self {
+        Self::Parted(parted)
+    }
+}
+
+fn parse<T: DeserializeOwned>(ok: &RawValue) -> Result<T, Parted> {
+    serde_json::from_str(ok.get())
+        .map_err(|error| Parted::Lost(format!("an answer that is not readable: {error}")))
+}
+
+fn position_of(position: &super::Position) -> Sync {
+    Sync { epoch: Some(position.epoch.clone()), inbox: Some(position.inbox) }
+}
