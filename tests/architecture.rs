@@ -234,6 +234,8 @@ fn the_world_outside_is_caught_in_pure_modules() {
         assert_caught(module, "use std::{fmt, fs::File};", "must not use `std::fs::File`");
         assert_caught(module, "const Q: &str = \"SELECT seq FROM inbox\";", "SQL stands");
         assert_fine(module, "use std::time::{Duration, Instant};\nfn f(now: Instant) {}");
+        assert_fine(module, "mod tests { fn f() { Instant::now(); } }");
+        assert_caught(module, "mod tests { fn f() { SystemTime::now(); } }", "SystemTime::now`");
     }
 }
 

@@ -12,6 +12,11 @@ pub struct Path {
 }
 
 impl Path {
+    /// Whether it stands in the tests of its file.
+    pub fn is_in_tests(&self) -> bool {
+        self.inside.iter().any(|module| module == "tests")
+    }
+
     /// The path from the crate's root on, if it leads into this crate; `file` is the module that the file is.
     ///
     /// `crate::a`, the library's own name, `self` and `super` all lead into it, whatever they stand in.
