@@ -3,5 +3,5 @@
 . "$(dirname "$0")/common.sh"
 
 need_rust
-[ -d target/release/deps ] || say "The first build takes some minutes"
-cargo build --release --locked
+[ -d target/quick/deps ] || say "The first build takes some minutes"
+cargo build --profile quick --locked

@@ -6,4 +6,4 @@ need_rust
 # Whoever brings a database of their own needs no server here.
 [ -n "${ROOKERY__DATABASE__URL:-}" ] || need_postgres
 scripts/build.sh
-exec target/release/rookery serve "$@"
+exec target/quick/rookery serve "$@"

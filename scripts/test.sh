@@ -36,11 +36,11 @@ bounded() {
 # How many tests a log says have passed and failed, as "P F". Each knows its runner's closing lines.
 count_check() { [ "$2" -eq 0 ] && echo "1 0" || echo "0 1"; }
 count_cargo() {
-  sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' "$1" |
+  sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/\1 \2/p' "$1" |
     awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 count_node() {
-  sed -n 's/^[^a-z]* \(pass\|fail\) \([0-9]*\)$/\1 \2/p' "$1" |
+  sed -nE 's/^# (pass|fail) ([0-9]+)$/\1 \2/p' "$1" |
     awk '$1 == "pass" { passed += $2 } $1 == "fail" { failed += $2 } END { print passed + 0, failed + 0 }'
 }
 
@@ -70,6 +70,7 @@ need_node
 need_chromium
 need_shellcheck
 need_cargo_deny
+need_npm_packages sdk/typescript
 say "Everything needed is there, after $SECONDS s"
 
 # Each integration test starts real servers; more at once than this and a small machine measures its own scheduler.
@@ -81,3 +82,5 @@ step clippy check scripts/lint.sh clippy
 step doc check scripts/lint.sh doc
 step deny check scripts/lint.sh deny
 step rust cargo cargo test --locked --no-fail-fast
+step sdk-check check npm --prefix sdk/typescript run --silent check
+step sdk node npm --prefix sdk/typescript test --silent
