@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::config::{Settings, SettingsError};
 use crate::http::inside::{self, Readiness};
 use crate::http::{self, BoundPort};
 use crate::store::StoreError;
+use crate::store::child;
 use crate::store::connect::MessageLoss;
 use crate::store::embedded::{Progress, State};
 use crate::store::folder::FolderError;
@@ -116,13 +117,45 @@ fn port_trouble(error: &io::Error) -> String {
 }
 
 /// Where the database is, by the settings.
-pub fn choice(settings: &Settings, loss: MessageLoss) -> Choice {
+pub fn choice(settings: &Settings, loss: MessageLoss) -> Result<Choice, SettingsError> {
     let bin = &settings.database.postgres_bin;
-    Choice {
-        url: settings.database.url.clone(),
-        postgres_bin: (!bin.is_empty()).then(|| PathBuf::from(bin)),
-        loss,
-    }
+    // The programs are started from another folder, where a relative name would mean another place.
+    let bin = (!bin.is_empty())
+        .then(|| std::path::absolute(bin))
+        .transpose()
+        .map_err(|error| SettingsError(vec![format!("database.postgres_bin {bin}: {error}")]))?;
+    Ok(Choice { url: settings.database.url.clone(), postgres_bin: bin, loss })
+}
+
+/// Brings the tables of the database up to what this program knows, and returns what was applied.
+pub fn migrate(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+) -> Result<Vec<String>, ServeError> {
+    with_database(settings, data_dir, progress, async |database| {
+        let (mut client, _) = database.first_contact().await?;
+        Ok(migrate::run(&mut client).await?)
+    })
+}
+
+/// Does one thing with the database: beside a running server, or with a private one that is started for it.
+fn with_database<T>(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+    work: impl AsyncFnOnce(&Database) -> Result<T, ServeError>,
+) -> Result<T, ServeError> {
+    // What is written by a command is small, and a server that may lose messages is refused where they are written.
+    let choice = choice(settings, MessageLoss::Accept)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ServeError::System { what: "no runtime", error })?;
+    runtime.block_on(async {
+        let database = Database::open_for_command(&choice, data_dir, progress).await?;
+        let done = work(&database).await;
+        database.close().await;
+        done
+    })
 }
 
 /// Serves until a signal ends it. Call it on the main thread.
@@ -133,6 +166,10 @@ pub fn run(launch: Launch) -> Result<(), ServeError> {
 async fn serve(launch: Launch) -> Result<(), ServeError> {
     let Launch { settings, data_dir, loss, progress, ready: tell_ready } = launch;
     let signals = Signals::listen()?;
+    match child::raise_open_files() {
+        Ok(limit) => tracing::info!(limit, "open files, and so sockets, are limited"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it was"),
+    }
     let metrics = PrometheusBuilder::new().install_recorder().map_err(|error| {
         ServeError::System { what: "metrics cannot be kept", error: io::Error::other(error) }
     })?;
@@ -146,7 +183,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let inside = serve_inside(inner, &readiness, metrics)?;
 
     let name = format!("rookery:{node}");
-    let choice = choice(&settings, loss);
+    let choice = choice(&settings, loss)?;
     let stop_database = CancellationToken::new();
     let opening = Database::open(
         &choice,
@@ -201,8 +238,10 @@ impl Node {
         let watching = database.private_state().map(|state| tokio::spawn(watch_private(state)));
 
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let clients = http::serve(outer, workers, |_: &mut ServiceConfig| {})
-            .map_err(|error| ServeError::System { what: "clients cannot be served", error })?;
+        let address = outer.address();
+        let clients = http::serve(outer, workers, |_: &mut ServiceConfig| {}).map_err(|error| {
+            cannot_listen("http", &address.ip().to_string(), address.port(), error)
+        })?;
         let handle = clients.handle();
         let served = tokio::spawn(clients);
         self.readiness.tell(SERVING, true, None);
@@ -243,12 +282,11 @@ impl Node {
 }
 
 fn take_port(section: &'static str, host: &str, port: u16) -> Result<BoundPort, ServeError> {
-    BoundPort::take(host, port).map_err(|error| ServeError::Port {
-        section,
-        host: host.to_owned(),
-        port,
-        error,
-    })
+    BoundPort::take(host, port).map_err(|error| cannot_listen(section, host, port, error))
+}
+
+fn cannot_listen(section: &'static str, host: &str, port: u16, error: io::Error) -> ServeError {
+    ServeError::Port { section, host: host.to_owned(), port, error }
 }
 
 /// Serves health and metrics from the first moment on: a start that takes long shows as not ready.
@@ -258,8 +296,11 @@ fn serve_inside(
     metrics: PrometheusHandle,
 ) -> Result<ServerHandle, ServeError> {
     let (readiness, shown) = (readiness.clone(), metrics.clone());
+    let address = port.address();
     let server = http::serve(port, 1, move |config| inside::routes(config, &readiness, &shown))
-        .map_err(|error| ServeError::System { what: "health cannot be served", error })?;
+        .map_err(|error| {
+            cannot_listen("inside", &address.ip().to_string(), address.port(), error)
+        })?;
     let handle = server.handle();
     tokio::spawn(server);
     tokio::spawn(async move {

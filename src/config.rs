@@ -294,6 +294,13 @@ impl Settings {
                 faults.push(format!("{key} is empty, expected an address or a host name"));
             }
         }
+        let (http, inside) = (&self.http, &self.inside);
+        if http.port != 0 && http.port == inside.port && http.host == inside.host {
+            faults.push(format!(
+                "http.port and inside.port are both {}, expected two ports",
+                http.port
+            ));
+        }
         if self.database.pool_size == 0 || self.database.pool_size > 1000 {
             faults.push(format!(
                 "database.pool_size is {}, expected 1 to 1000 connections",

@@ -31,6 +31,11 @@ enum Command {
         #[arg(long)]
         accept_message_loss: bool,
     },
+    /// Bring the tables of the database up to what this program knows; `serve` does so too.
+    Migrate {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -79,6 +84,11 @@ fn perform(command: Command) -> anyhow::Result<()> {
             let (loaded, data_dir) = common.load()?;
             let loss = if accept_message_loss { MessageLoss::Accept } else { MessageLoss::Refuse };
             serve(loaded, data_dir, loss)
+        }
+        Command::Migrate { common } => {
+            let (loaded, data_dir) = common.load()?;
+            let applied = app::migrate(&loaded.settings, &data_dir, Arc::new(tell))?;
+            print(&applied.iter().map(|name| format!("{name}\n")).collect::<String>())
         }
         Command::Config(ConfigCommand::Check { common }) => {
             let (loaded, data_dir) = common.load()?;

@@ -262,11 +262,13 @@ fn settings_that_make_no_sense_are_refused() {
         ("ROOKERY__HTTP__PROT", "1", ["unknown setting", "did you mean ROOKERY__HTTP__PORT?"]),
         ("ROOKERY__HTTP__PORT", "soon", ["http.port", "a whole number"]),
         ("ROOKERY__DATABASE__POOL_SIZE", "0", ["database.pool_size", "1 to 1000"]),
+        ("ROOKERY__HTTP__PORT", "8802", ["http.port and inside.port", "8802"]),
         ("ROOKERY__LOG__LEVEL", "a=b=c", ["log.level", "info"]),
         ("ROOKERY__RECEIPTS__READ", "maybe", ["receipts.read", "`on` or `off`"]),
     ] {
         for command in [&["serve"][..], &["config", "check"]] {
-            assert_says(&refused(&run(folder.path(), command, &[(variable, value)])), &parts);
+            let same = [("ROOKERY__INSIDE__PORT", "8802"), (variable, value)];
+            assert_says(&refused(&run(folder.path(), command, &same)), &parts);
         }
     }
     let missing = refused(&run(folder.path(), &["serve", "--config", "/nowhere.toml"], &[]));
@@ -298,10 +300,55 @@ fn config_check_prints_what_is_in_force_and_hides_the_password() {
 }
 
 #[test]
+fn a_data_folder_may_have_any_name() {
+    let folder = data_folder();
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+
+    Node::start_in(&folder.path().join("a, \"b\" 'c' ü"), Options::default()).await_all_ready();
+}
+
+#[test]
+fn migrate_works_without_a_server_and_beside_one() {
+    let folder = data_folder();
+
+    let first = run(folder.path(), &["migrate"], &[]);
+    let node = Node::start_in(folder.path(), Options::default());
+    let beside = run(folder.path(), &["migrate"], &[]);
+
+    let text = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert_eq!(first.status.code(), Some(0), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(text.contains("first_conversation"), "{text}");
+    assert_eq!(beside.status.code(), Some(0), "{}", String::from_utf8_lossy(&beside.stderr));
+    assert!(beside.stdout.is_empty() && beside.stderr.is_empty());
+    node.await_all_ready();
+}
+
+#[test]
+fn commands_and_a_server_that_start_at_once_take_turns() {
+    let folder = data_folder();
+    let path = folder.path();
+    std::thread::scope(|scope| {
+        let migrations: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| run(path, &["migrate"], &[]))).collect();
+
+        let node = Node::start_in(path, Options::default());
+
+        for migration in migrations {
+            let output = migration.join().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{errors}");
+        }
+        node.await_all_ready();
+    });
+}
+
+#[test]
 fn a_data_folder_with_a_path_too_long_for_a_socket_works() {
     let folder = data_folder();
     fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let deep = folder.path().join("d".repeat(100));
+    let deep =
+        folder.path().join("d".repeat(100)).join("with, \"all\" sorts of 'signs' in its name");
+    fs::create_dir_all(&deep).unwrap();
 
     let mut node = Node::start_in(&deep, Options::default());
 

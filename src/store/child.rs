@@ -1,4 +1,4 @@
-//! Starting a child process that cannot outlive us, and signals to it.
+//! Starting a child process that cannot outlive us, signals to it, and the limit of open files.
 //!
 //! The only file with unsafe code. What runs between fork and exec uses system calls alone: no allocation, no lock.
 #![allow(unsafe_code, reason = "fork, prctl and kill have no safe form in the standard library")]
@@ -40,6 +40,23 @@ impl Ask {
 pub fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory of ours and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Raises our own limit of open files to the highest that the system allows, and returns it.
+///
+/// Shells start programs with 1,024, and each session is an open file.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value of the right type that lives through the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above; the value is only read.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// Starts `command` in a session of its own, as `run_as`, and has it stopped when the calling thread ends.

@@ -5,16 +5,19 @@
 //! data folder, so a server that is found in it is one that a killed process of ours left behind.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +52,10 @@ const BACKOFF_MOST: Duration = Duration::from_secs(5);
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 /// Lines of the server's log that are kept for the text of an error.
 const LAST_LINES: usize = 5;
+/// How long the last lines of a process that ended are waited for.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
+/// How long an `initdb` that a kill left behind may keep its unfinished folder.
+const DRAFT_GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the server is told on its command line: what our load needs, and what the promise of durability stands on. It
 /// goes before `postgresql.conf`, where an operator may set everything else.
@@ -342,7 +349,14 @@ impl Keeper {
             move |error| EmbeddedError::Setup { what, error }
         };
         (self.progress)(&format!("making the database in {}", prepared.data.display()));
-        remove_drafts(folder.path()).map_err(setup("an unfinished database cannot be removed"))?;
+        let since = Instant::now();
+        while let Err(error) = remove_drafts(folder.path()) {
+            // An `initdb` of a killed start may still be writing, on its way out.
+            if since.elapsed() >= DRAFT_GONE_WITHIN {
+                return Err(setup("an unfinished database cannot be removed")(error));
+            }
+            self.pause(LOOK_EVERY).await;
+        }
         let draft = folder.subfolder(
             &format!("{CLUSTER}.draft-{}", rand::random::<u32>()),
             prepared.run_as.as_ref(),
@@ -355,8 +369,7 @@ impl Keeper {
         let mut command = prepared.command("initdb");
         command.arg("-D").arg(&draft).args(["-U", NAME, "-A", "trust", "--encoding=UTF8"]);
         command.args([LOCALE, "--data-checksums", "--no-instructions"]).stdout(Stdio::null());
-        let lines = LastLines::default();
-        let mut child = prepared.spawn(command, &lines)?;
+        let (mut child, lines) = prepared.spawn(command)?;
         let status = tokio::select! {
             status = child.wait() => status,
             () = self.stop.cancelled() => {
@@ -367,7 +380,7 @@ impl Keeper {
         };
         let status = status.map_err(setup("initdb cannot be awaited"))?;
         if !status.success() {
-            return Err(EmbeddedError::Failed { why: format!("initdb: {}", lines.text()) });
+            return Err(EmbeddedError::Failed { why: format!("initdb: {}", lines.text().await) });
         }
         std::fs::rename(&draft, &prepared.data)
             .and_then(|()| folder::sync_parent(&prepared.data))
@@ -386,7 +399,7 @@ impl Keeper {
             Predecessor::OtherProcess(pid) => Some(pid),
         };
         let mut command = prepared.command("postgres");
-        command.arg("-D").arg(&prepared.data).arg("-k").arg(&prepared.socket_folder);
+        command.arg("-D").arg(&prepared.data).arg("-k").arg(in_quotes(&prepared.socket_folder));
         command.arg("-p").arg(PORT.to_string()).stdout(Stdio::null());
         for (name, value) in SERVER_SETTINGS {
             command.arg("-c").arg(format!("{name}={value}"));
@@ -400,8 +413,7 @@ impl Keeper {
             "starting PostgreSQL, its socket in {}",
             prepared.socket_folder.display()
         ));
-        let lines = LastLines::default();
-        let mut child = prepared.spawn(command, &lines)?;
+        let (mut child, lines) = prepared.spawn(command)?;
         let was_ready = tokio::select! {
             ready = self.until_ready(prepared, &mut child) => ready,
             () = self.stop.cancelled() => false,
@@ -416,9 +428,7 @@ impl Keeper {
         tokio::select! {
             status = child.wait() => {
                 let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                // Its last words may still be on their way through the pipe.
-                tokio::task::yield_now().await;
-                Ok(Run::Ended { why: format!("{ended}: {}", lines.text()), was_ready })
+                Ok(Run::Ended { why: format!("{ended}: {}", lines.text().await), was_ready })
             }
             () = self.stop.cancelled() => {
                 self.end(&mut child).await;
@@ -530,15 +540,13 @@ impl Prepared {
         command
     }
 
-    /// Starts a process whose lines go to the log, and the last of them to `lines`.
-    fn spawn(&self, command: Command, lines: &LastLines) -> Result<Child, EmbeddedError> {
+    /// Starts a process whose lines go to the log; the last of them are kept.
+    fn spawn(&self, command: Command) -> Result<(Child, LastLines), EmbeddedError> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let mut child = child::spawn(command, self.run_as.as_ref())
             .map_err(|error| EmbeddedError::Run { program, error })?;
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(pass_on(stderr, lines.clone()));
-        }
-        Ok(child)
+        let lines = LastLines::of(child.stderr.take());
+        Ok((child, lines))
     }
 }
 
@@ -579,6 +587,16 @@ fn socket_folder(folder: &DataFolder, owner: Option<&RunAs>) -> Result<PathBuf, 
         error,
     })?;
     Ok(path)
+}
+
+/// The option takes a list, in which a comma would begin another folder.
+fn in_quotes(folder: &Path) -> OsString {
+    let mut quoted = vec![b'"'];
+    for byte in folder.as_os_str().as_bytes() {
+        quoted.extend(if *byte == b'"' { &b"\"\""[..] } else { std::slice::from_ref(byte) });
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }
 
 /// Where the socket lies when the data folder's path is too long: the same place at each start, so that kills do not leave
@@ -702,34 +720,43 @@ fn occupant(pid: u32, data: &Path) -> Occupant {
 }
 
 /// The last lines of a process, for the text of an error.
-#[derive(Debug, Clone, Default)]
-struct LastLines(Arc<Mutex<VecDeque<String>>>);
+struct LastLines {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reading: Option<JoinHandle<()>>,
+}
 
 impl LastLines {
-    fn push(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if lines.len() == LAST_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
+    fn of(stderr: Option<ChildStderr>) -> Self {
+        let lines = Arc::<Mutex<VecDeque<String>>>::default();
+        let reading = stderr.map(|stderr| tokio::spawn(pass_on(stderr, lines.clone())));
+        Self { lines, reading }
     }
 
-    fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// What the process said last, once it has ended.
+    async fn text(self) -> String {
+        if let Some(reading) = self.reading {
+            // They may still be on their way through the pipe, which its own children can keep open.
+            let _ = tokio::time::timeout(LAST_WORDS_WITHIN, reading).await;
+        }
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
     }
 }
 
 /// Passes a server's log on to ours, in its words.
-async fn pass_on(stderr: impl AsyncRead + Unpin, last: LastLines) {
+async fn pass_on(stderr: ChildStderr, last: Arc<Mutex<VecDeque<String>>>) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        last.push(&line);
         let (severity, text) = line.split_once(":  ").unwrap_or(("LOG", &line));
         match severity {
             "PANIC" => tracing::error!(target: "postgres", severity, "{text}"),
             "FATAL" | "ERROR" | "WARNING" => tracing::warn!(target: "postgres", severity, "{text}"),
             _ => tracing::debug!(target: "postgres", severity, "{text}"),
         }
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
     }
 }
