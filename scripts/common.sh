@@ -171,6 +171,16 @@ need_node() {
   [ "$major" -ge "$NODE_AT_LEAST" ] || die "Node.js $major is too old; version $NODE_AT_LEAST or newer is needed"
 }
 
+# For the example of a backend in Python, which the tests run.
+need_python() {
+  have python3 && return 0
+  case $(package_manager) in
+    apt) apt_install python3 ;;
+    brew) brew_install python ;;
+    none) die "Python 3 is missing; install it with your package manager" ;;
+  esac
+}
+
 # The packages that a folder's lock file names, unless those of this very lock file are there.
 need_npm_packages() {
   [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0

@@ -67,6 +67,7 @@ need_rust
 need_rust_tools
 need_postgres
 need_node
+need_python
 need_chromium
 need_shellcheck
 need_cargo_deny
