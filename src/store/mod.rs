@@ -6,13 +6,23 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+pub mod apps;
 pub mod binaries;
 pub mod child;
 pub mod connect;
+pub mod conversations;
+pub mod cursors;
+pub mod dedup;
 pub mod embedded;
 pub mod folder;
+pub mod identity;
+pub mod inbox;
 pub mod migrate;
+pub mod nodes;
+pub mod pairs;
+mod query;
 pub mod source;
+pub mod users;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,82 @@
+//! Nodes: their rows, their numbers inside message ids, and their leases, all by the database's clock.
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Client;
+
+use super::StoreError;
+use super::connect::of_pool;
+use super::query::get;
+use crate::domain::epoch::WalPosition;
+use crate::ids::{Incarnation, NodeId, UnixMs};
+use crate::limits;
+
+const LOCK_NODES: &str = include_str!("../../sql/queries/lock_nodes.sql");
+const FREE_NODE_NUMBERS: &str = include_str!("../../sql/queries/free_node_numbers.sql");
+const JOIN_NODE: &str = include_str!("../../sql/queries/join_node.sql");
+const RENEW_LEASE: &str = include_str!("../../sql/queries/renew_lease.sql");
+
+/// A node that has joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Which start of the node this is.
+    pub incarnation: Incarnation,
+    /// The number inside its message ids.
+    pub number: i16,
+    /// The database's time.
+    pub now: UnixMs,
+}
+
+/// A lease that was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The database's time.
+    pub now: UnixMs,
+    /// How far the database's log is on disk.
+    pub flushed: WalPosition,
+}
+
+/// Takes a node's row: a new incarnation, and a number that no other node has.
+pub async fn join(pool: &Pool, node: NodeId) -> Result<Joined, StoreError> {
+    let mut client = pool.get().await.map_err(|error| of_pool(&error))?;
+    let transaction = client.transaction().await.map_err(|error| StoreError::of_read(&error))?;
+    let joined = async {
+        transaction.execute(LOCK_NODES, &[]).await?;
+        transaction.execute(FREE_NODE_NUMBERS, &[&node.get()]).await?;
+        let numbers = i32::from(limits::NODE_NUMBERS);
+        let lease_s = limits::LEASE.as_secs_f64();
+        transaction.query_one(JOIN_NODE, &[&node.get(), &numbers, &lease_s]).await
+    };
+    let row = joined.await.map_err(|error| StoreError::of_read(&error))?;
+    let number: Option<i16> = get(&row, "number")?;
+    let number = number.ok_or_else(|| StoreError::Unfit {
+        reason: format!(
+            "all {} node numbers of this database are taken; stop a node that is not needed, its number is free an hour later",
+            limits::NODE_NUMBERS
+        ),
+    })?;
+    let joined = Joined {
+        incarnation: Incarnation::from_store(get(&row, "incarnation")?),
+        number,
+        now: UnixMs::new(get(&row, "now_ms")?),
+    };
+    transaction.commit().await.map_err(|error| StoreError::of_read(&error))?;
+    Ok(joined)
+}
+
+/// Renews a node's lease; none when another incarnation has taken the node's place.
+pub async fn renew(
+    client: &Client,
+    node: NodeId,
+    incarnation: Incarnation,
+) -> Result<Option<Renewed>, StoreError> {
+    let lease_s = limits::LEASE.as_secs_f64();
+    let row = client
+        .query_opt(RENEW_LEASE, &[&node.get(), &incarnation.get(), &lease_s])
+        .await
+        .map_err(|error| StoreError::of_read(&error))?;
+    row.map(|row| {
+        let now = UnixMs::new(get(&row, "now_ms")?);
+        Ok(Renewed { now, flushed: get(&row, "flushed")? })
+    })
+    .transpose()
+}

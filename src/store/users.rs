@@ -1,0 +1,109 @@
+//! Users and where their devices are logged in.
+
+use deadpool_postgres::Pool;
+
+use super::StoreError;
+use super::query::{get, row};
+use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UserId, UserNo};
+
+const LOG_IN: &str = include_str!("../../sql/queries/log_in.sql");
+const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
+const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
+const REVOKE_TOKENS: &str = include_str!("../../sql/queries/revoke_tokens.sql");
+
+/// A login whose token was checked.
+#[derive(Debug, Clone)]
+pub struct LoginRequest {
+    /// The app.
+    pub app: AppId,
+    /// Who; made if it is not there.
+    pub user: UserId,
+    /// When the token was signed, in seconds since 1970.
+    pub signed_at_s: i64,
+    /// The device's platform, as it is stored.
+    pub platform: &'static str,
+    /// The device.
+    pub device: DeviceId,
+    /// What people call it.
+    pub device_name: Option<String>,
+}
+
+/// What came of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// The device is online, under this number.
+    Done {
+        /// The user.
+        user: UserNo,
+        /// The session's number.
+        login_no: LoginNo,
+    },
+    /// The token was signed before the user's tokens were revoked; nothing was written.
+    Revoked,
+}
+
+/// Logs a device in; the store orders the logins of a user.
+///
+/// Run again after a connection broke it raises the number once more, which harms nobody.
+pub async fn log_in(
+    pool: &Pool,
+    node: NodeId,
+    incarnation: Incarnation,
+    request: &LoginRequest,
+) -> Result<Login, StoreError> {
+    let row = row(
+        pool,
+        LOG_IN,
+        &[
+            &request.app.get(),
+            &request.user.as_str(),
+            &request.signed_at_s,
+            &request.platform,
+            &request.device.as_str(),
+            &request.device_name,
+            &node.get(),
+            &incarnation.get(),
+        ],
+    )
+    .await?
+    .ok_or_else(|| StoreError::Refused { reason: "the login returned nothing".to_owned() })?;
+    if get(&row, "revoked")? {
+        return Ok(Login::Revoked);
+    }
+    Ok(Login::Done {
+        user: UserNo::from_store(get(&row, "user_no")?),
+        login_no: LoginNo::from_store(get(&row, "login_no")?),
+    })
+}
+
+/// Notes that a device went offline, unless it has logged in again since.
+pub async fn end_session(
+    pool: &Pool,
+    user: UserNo,
+    platform: &str,
+    device: &DeviceId,
+    login_no: LoginNo,
+) -> Result<(), StoreError> {
+    let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+        &[&user.get(), &platform, &device.as_str(), &login_no.get()];
+    row(pool, END_SESSION, params).await.map(|_| ())
+}
+
+/// Notes that the sessions of a node's former incarnations are over.
+pub async fn end_sessions_of_node(
+    pool: &Pool,
+    node: NodeId,
+    incarnation: Incarnation,
+) -> Result<(), StoreError> {
+    row(pool, END_SESSIONS_OF_NODE, &[&node.get(), &incarnation.get()]).await.map(|_| ())
+}
+
+/// Ends all tokens of a user that were signed before `second` (since 1970).
+pub async fn revoke_tokens(
+    pool: &Pool,
+    app: AppId,
+    user: &UserId,
+    second: i64,
+) -> Result<(), StoreError> {
+    row(pool, REVOKE_TOKENS, &[&app.get(), &user.as_str(), &second]).await.map(|_| ())
+}
