@@ -3,15 +3,19 @@
 //! The map of the crate, from the outside in:
 //!
 //! - [`app`]: builds the parts and wires them, in order.
-//! - [`http`]: ports, health, metrics.
+//! - [`http`]: ports, the WebSocket adapter, health, metrics.
+//! - [`actors`]: sessions, users, journals; each owns its state and none waits.
 //! - [`client`]: a client that keeps every rule of the protocol, and a bare connection that keeps none.
+//! - [`cluster`]: what makes this process a node.
 //! - [`config`]: the settings: a file, the environment, flags.
 //! - [`domain`]: the rules, pure.
 //! - [`protocol`]: what travels, and how it is written.
 //! - [`store`]: PostgreSQL, the only truth.
 
+pub mod actors;
 pub mod app;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod http;

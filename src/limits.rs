@@ -103,6 +103,8 @@ pub const JOURNAL_QUEUE: usize = 20_000;
 pub const JOURNAL_BATCH: usize = 500;
 /// Bytes of bodies in one statement; one row always fits.
 pub const JOURNAL_BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How long a journal waits for a statement; the server itself gives up after 5 s. Then its outcome is unknown.
+pub const STATEMENT_WITHIN: Duration = Duration::from_secs(8);
 /// How long the outcome of a broken commit may stay unknown before its senders are told `outcome_unknown`.
 pub const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Cursors that wait to be written; beyond it receipts are answered `busy`.
@@ -116,6 +118,8 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
 pub const POOL_WAIT: Duration = Duration::from_secs(3);
 /// How long a login, look-up or page may take in all.
 pub const READ_WITHIN: Duration = Duration::from_secs(8);
+/// Page reads of one session at once.
+pub const PAGES_AT_ONCE: usize = 4;
 /// Logins and syncs that read the store at once on a node; beyond it they are answered `busy`.
 pub const READS_AT_ONCE: usize = 256;
 

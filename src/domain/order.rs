@@ -53,7 +53,9 @@ pub enum Effect<C, P, A, R> {
     },
     /// Answer commands: the send is stored.
     Acked {
-        /// The commands that asked.
+        /// The conversation.
+        conversation: C,
+        /// The commands that asked, the one that sent it first.
         commands: Vec<u64>,
         /// The owner's answer.
         answer: A,
@@ -152,14 +154,7 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         command: u64,
         effects: &mut Vec<Effect<C, P, A, R>>,
     ) -> Taken {
-        let lane = self.lanes.entry(conversation.clone()).or_insert_with(|| Lane {
-            run: 0,
-            next: 0,
-            broken: true,
-            unanswered: VecDeque::new(),
-            awaited: VecDeque::new(),
-            awaited_since: None,
-        });
+        let lane = self.lanes.entry(conversation.clone()).or_insert_with(Lane::new);
         if let Some(same) = lane.unanswered.iter_mut().find(|sent| sent.key == key) {
             if same.payload != payload {
                 return Taken::OtherPayload;
@@ -205,6 +200,38 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         Taken::Yes
     }
 
+    /// A send came that the session itself refuses for now: as if the owner had.
+    pub fn refuse<A, R>(
+        &mut self,
+        now: Instant,
+        conversation: C,
+        key: ClientMsgId,
+        command: u64,
+        reason: R,
+        effects: &mut Vec<Effect<C, P, A, R>>,
+    ) {
+        let lane = self.lanes.entry(conversation).or_insert_with(Lane::new);
+        if let Some(same) = lane.unanswered.iter_mut().find(|sent| sent.key == key) {
+            same.commands.push(command);
+            return;
+        }
+        let commands = vec![command];
+        match lane.awaited.front() {
+            Some(&first) if first != key => {
+                effects.push(Effect::OrderBroken { commands, awaited: first });
+            }
+            _ => effects.push(Effect::Refused { commands, reason }),
+        }
+        if !self.answered.keys.contains(&key) && !lane.awaited.contains(&key) {
+            lane.awaited.push_back(key);
+            self.awaited += 1;
+        }
+        lane.broken = true;
+        if lane.awaited_since.is_none() && !lane.awaited.is_empty() {
+            lane.awaited_since = Some(now);
+        }
+    }
+
     /// The owner's verdict on a send that was passed on from `place`.
     pub fn verdict<A, R>(
         &mut self,
@@ -228,7 +255,8 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
             Verdict::Stored(answer) => {
                 let commands = take(lane, index);
                 self.answered.insert(key);
-                effects.push(Effect::Acked { commands, answer });
+                let conversation = conversation.clone();
+                effects.push(Effect::Acked { conversation, commands, answer });
             }
             Verdict::Final(reason) => {
                 let commands = take(lane, index);
@@ -314,6 +342,17 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
 }
 
 impl<P> Lane<P> {
+    fn new() -> Self {
+        Self {
+            run: 0,
+            next: 0,
+            broken: true,
+            unanswered: VecDeque::new(),
+            awaited: VecDeque::new(),
+            awaited_since: None,
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.unanswered.is_empty() && self.awaited.is_empty()
     }
@@ -456,7 +495,7 @@ mod tests {
         assert_eq!(session.verdict(old, 1, Verdict::Final("muted")), []);
         assert_eq!(
             session.verdict(old, 1, Verdict::Stored(7)),
-            [Effect::Acked { commands: vec![1], answer: 7 }]
+            [Effect::Acked { conversation: "user:bob", commands: vec![1], answer: 7 }]
         );
         assert!(session.order.is_idle());
     }
@@ -473,7 +512,10 @@ mod tests {
         assert_eq!(other, Taken::OtherPayload);
 
         let acked = session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7));
-        assert_eq!(acked, [Effect::Acked { commands: vec![1, 1], answer: 7 }]);
+        assert_eq!(
+            acked,
+            [Effect::Acked { conversation: "user:bob", commands: vec![1, 1], answer: 7 }]
+        );
     }
 
     #[test]
@@ -519,6 +561,20 @@ mod tests {
         );
         assert_eq!(places(&session.send(2).1).len(), 1);
         assert_eq!(places(&session.send(3).1).len(), 1);
+    }
+
+    #[test]
+    fn what_the_session_itself_refuses_is_awaited_like_any_other() {
+        let mut session = Session::new();
+        let mut effects: Effects = Vec::new();
+
+        session.order.refuse(session.now, "user:bob", key(1), 1, "rate_limited", &mut effects);
+
+        assert_eq!(effects, [Effect::Refused { commands: vec![1], reason: "rate_limited" }]);
+        let (_, other) = session.send(2);
+        assert_eq!(other, [Effect::OrderBroken { commands: vec![2], awaited: key(1) }]);
+        assert_eq!(places(&session.send(1).1).len(), 1);
+        assert_eq!(places(&session.send(2).1).len(), 1);
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl Outbound {
         self.push(Kind::Reply, frame);
     }
 
+    /// Queues the reply to a login: before the events that came since the session is known to its user.
+    pub fn first(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.frames.push_front((Kind::Reply, frame));
+    }
+
     /// Queues what must arrive: kicks, closings, `sync.needed`.
     pub fn notice(&mut self, frame: Bytes) {
         self.push(Kind::Notice, frame);

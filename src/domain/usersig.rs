@@ -22,6 +22,8 @@ mod inflate;
 /// What a token says, once it is known to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
+    /// When it was signed, in seconds since 1970: tokens are revoked by this.
+    pub signed_at_s: i64,
     /// The last instant at which it holds.
     pub expires_at: UnixMs,
 }
@@ -118,7 +120,7 @@ pub fn verify<K: AsRef<[u8]>>(
     if now > expires_at {
         return Err(TokenError::Expired);
     }
-    Ok(Verified { expires_at })
+    Ok(Verified { signed_at_s: i64::try_from(parts.time_s).unwrap_or(i64::MAX), expires_at })
 }
 
 fn unpack(token: &str) -> Result<Parts, TokenError> {
@@ -241,8 +243,20 @@ mod tests {
     fn the_published_vector_holds_until_its_last_instant() {
         let expires_at = at(SIGNED_S + EXPIRE_S as i64);
 
-        assert_eq!(check(VECTOR, at(SIGNED_S)), Ok(Verified { expires_at }));
-        assert_eq!(check(VECTOR, expires_at), Ok(Verified { expires_at }));
+        assert_eq!(
+            check(VECTOR, at(SIGNED_S)),
+            Ok(Verified {
+                signed_at_s: i64::try_from(parts.time_s).unwrap_or(i64::MAX),
+                expires_at
+            })
+        );
+        assert_eq!(
+            check(VECTOR, expires_at),
+            Ok(Verified {
+                signed_at_s: i64::try_from(parts.time_s).unwrap_or(i64::MAX),
+                expires_at
+            })
+        );
         assert_eq!(check(VECTOR, UnixMs::new(expires_at.get() + 1)), Err(TokenError::Expired));
     }
 

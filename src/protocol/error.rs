@@ -46,6 +46,29 @@ pub enum Code {
 }
 
 impl Code {
+    /// The code as it travels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::UnknownCommand => "unknown_command",
+            Self::TooLarge => "too_large",
+            Self::NotLoggedIn => "not_logged_in",
+            Self::BadToken => "bad_token",
+            Self::TokenExpired => "token_expired",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::KeyReused => "key_reused",
+            Self::StaleKey => "stale_key",
+            Self::ClockAhead => "clock_ahead",
+            Self::OrderBroken => "order_broken",
+            Self::RateLimited => "rate_limited",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+
     /// Whether trying again with the same client message id can succeed.
     pub fn is_curable(self) -> bool {
         match self {

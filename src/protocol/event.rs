@@ -136,4 +136,6 @@ pub enum DeliveredBy {
 pub enum KickReason {
     /// The same device logged in again.
     Replaced,
+    /// The user has as many sessions as a user may have, and this was the oldest.
+    Policy,
 }

@@ -1,5 +1,9 @@
 //! Which database this is, and the epoch of what it holds.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -66,4 +70,61 @@ pub async fn verify(client: &mut Client, mark: Option<&HighWater>) -> Result<Ver
     };
     transaction.commit().await.map_err(failed)?;
     Ok(Verified { epoch: Epoch::from_store(&epoch), identity: seen, flushed, now, changed })
+}
+
+/// The file in the data folder that remembers how far the database was on disk.
+#[derive(Debug, Clone)]
+pub struct HighWaterFile {
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMark {
+    epoch: String,
+    system_identifier: i64,
+    timeline: i32,
+    flushed: WalPosition,
+}
+
+impl HighWaterFile {
+    /// The file in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { path: folder.join("high_water.json") }
+    }
+
+    /// Reads the mark; none when there is none yet, or when it cannot be read.
+    pub async fn load(&self) -> Option<HighWater> {
+        let text = match tokio::fs::read(&self.path).await {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(%error, "the high-water mark cannot be read");
+                return None;
+            }
+        };
+        let mark: StoredMark = serde_json::from_slice(&text)
+            .inspect_err(|error| tracing::warn!(%error, "the high-water mark is damaged"))
+            .ok()?;
+        Some(HighWater {
+            epoch: mark.epoch,
+            identity: Identity {
+                system_identifier: mark.system_identifier,
+                timeline: mark.timeline,
+            },
+            flushed: mark.flushed,
+        })
+    }
+
+    /// Writes the mark, whole or not at all. A mark that is lost costs no message: the next one follows in seconds.
+    pub async fn save(&self, mark: &HighWater) -> io::Result<()> {
+        let stored = StoredMark {
+            epoch: mark.epoch.clone(),
+            system_identifier: mark.identity.system_identifier,
+            timeline: mark.identity.timeline,
+            flushed: mark.flushed,
+        };
+        let beside = self.path.with_extension("new");
+        tokio::fs::write(&beside, serde_json::to_vec(&stored)?).await?;
+        tokio::fs::rename(&beside, &self.path).await
+    }
 }

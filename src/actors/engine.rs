@@ -1,0 +1,128 @@
+//! What all actors of a node share, and how it is started and stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::prelude::*;
+use deadpool_postgres::Pool;
+use tokio::sync::{Semaphore, watch};
+
+use super::cursors::CursorActor;
+use super::journal::JournalActor;
+use super::registry::{Directory, Drain, EpochChanged, Registry};
+use crate::cluster::node::Node;
+use crate::domain::sends::SessionNo;
+use crate::ids::ConversationNo;
+use crate::limits;
+
+/// Whether the peer of a pair hears that it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadReceipts {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// What the actors are set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Read receipts of app 1.
+    pub read_receipts: ReadReceipts,
+    /// How long a client message id is remembered, in days.
+    pub dedup_window_days: u32,
+    /// Messages that one session may send in a second, on average.
+    pub sends_per_s: u32,
+    /// Messages that one session may send at once beyond that.
+    pub sends_burst: u32,
+}
+
+/// The actors of a node; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) node: Arc<Node>,
+    pub(super) pool: Pool,
+    pub(super) settings: EngineSettings,
+    pub(super) directory: Arc<Directory>,
+    pub(super) registry: Addr<Registry>,
+    pub(super) journals: Vec<Addr<JournalActor>>,
+    pub(super) cursors: Addr<CursorActor>,
+    pub(super) reads: Semaphore,
+    pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
+    sessions: AtomicU64,
+}
+
+impl Engine {
+    /// Starts the actors, on as many threads as the machine has processors. To be called within the actix system.
+    pub fn start(node: Arc<Node>, pool: Pool, settings: EngineSettings) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
+        let directory = Arc::new(Directory::default());
+        let journals = (0..limits::JOURNALS)
+            .map(|no| {
+                let (node, directory) = (node.clone(), directory.clone());
+                JournalActor::start_on(&arbiters[no % arbiters.len()], no, node, directory)
+            })
+            .collect();
+        let cursors = CursorActor::start_on(
+            &arbiters[0],
+            node.clone(),
+            directory.clone(),
+            settings.read_receipts,
+        );
+        let registry = Registry::start_with(directory.clone(), arbiters);
+        let shared = Arc::new(Shared {
+            epoch: node.epoch(),
+            node: node.clone(),
+            pool,
+            settings,
+            directory,
+            registry: registry.clone(),
+            journals,
+            cursors,
+            reads: Semaphore::new(limits::READS_AT_ONCE),
+            sessions: AtomicU64::new(1),
+        });
+        let mut epoch = node.epoch();
+        actix::spawn(async move {
+            while epoch.changed().await.is_ok() {
+                let _ = registry.send(EpochChanged).await;
+            }
+        });
+        Self { shared }
+    }
+
+    /// Tells all sessions to come back later, and ends them. Returns when none is left, or after the time to close.
+    pub async fn drain(&self) {
+        let _ = self.shared.registry.send(Drain).await;
+        let empty = async {
+            while self.shared.directory.sessions() > 0 {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(limits::CLOSE_WITHIN, empty).await;
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+/// How often a drain looks whether sessions are left.
+const DRAIN_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+
+impl Shared {
+    pub(super) fn next_session(&self) -> SessionNo {
+        SessionNo(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The journal of a pair: always the same on this node.
+    pub(super) fn journal(&self, pair: ConversationNo) -> &Addr<JournalActor> {
+        let journals = self.journals.len();
+        &self.journals[pair.get().unsigned_abs() as usize % journals]
+    }
+}

@@ -1,0 +1,79 @@
+//! How errors of the inner parts become codes on the wire.
+
+use crate::domain::sends::Refusal;
+use crate::domain::usersig::TokenError;
+use crate::limits;
+use crate::protocol::{Code, ErrorBody};
+use crate::store::StoreError;
+
+/// What a client is told when a send was refused.
+pub(super) fn of_refusal(refusal: Refusal) -> ErrorBody {
+    match refusal {
+        Refusal::KeyReused => ErrorBody::new(
+            Code::KeyReused,
+            "this client_msg_id was used for a message with other content",
+        )
+        .field("client_msg_id"),
+        Refusal::StaleKey => ErrorBody::new(
+            Code::StaleKey,
+            "this client_msg_id is older than the dedup window; sync, then ask whether to send it as a new message",
+        )
+        .field("client_msg_id"),
+        Refusal::ClockAhead { now } => {
+            let message = "this client_msg_id was minted more than 5 minutes ahead of the server's time";
+            let mut error = ErrorBody::new(Code::ClockAhead, message).field("client_msg_id");
+            error.server_time_ms = Some(now);
+            error
+        }
+        Refusal::NotFound => not_found(),
+        Refusal::Busy => {
+            ErrorBody::new(Code::Busy, "too much waits to be stored").retry_after(limits::RETRY_AFTER)
+        }
+        Refusal::Unavailable => unavailable(),
+        Refusal::OutcomeUnknown => ErrorBody::new(
+            Code::OutcomeUnknown,
+            "the message may have been stored or not; send it again with the same client_msg_id",
+        )
+        .retry_after(limits::RETRY_AFTER),
+    }
+}
+
+/// What a client is told when a login's token does not hold.
+pub(super) fn of_token(error: &TokenError) -> ErrorBody {
+    match error {
+        TokenError::Expired => {
+            ErrorBody::new(Code::TokenExpired, "the token has expired").field("token")
+        }
+        TokenError::Bad(why) => ErrorBody::new(Code::BadToken, *why).field("token"),
+    }
+}
+
+/// What a client is told when the store failed at what it asked for.
+pub(super) fn of_store(error: &StoreError) -> ErrorBody {
+    match error {
+        StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Unfit { .. } => {
+            tracing::debug!(%error, "a read found the store away");
+            unavailable()
+        }
+        StoreError::Refused { .. } => {
+            tracing::error!(%error, "the store refused a statement of ours");
+            unavailable()
+        }
+    }
+}
+
+/// The store is away.
+pub(super) fn unavailable() -> ErrorBody {
+    ErrorBody::new(Code::Unavailable, "the store is not available right now")
+        .retry_after(limits::RETRY_AFTER)
+}
+
+/// There is no such user.
+pub(super) fn not_found() -> ErrorBody {
+    ErrorBody::new(Code::NotFound, "there is no such user")
+}
+
+/// The token does not prove who logs in.
+pub(super) fn bad_token() -> ErrorBody {
+    ErrorBody::new(Code::BadToken, "the token does not hold for this user and app").field("token")
+}

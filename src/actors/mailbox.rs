@@ -1,0 +1,51 @@
+//! How one actor tells another something: bounded, with an answer to "full".
+//!
+//! `do_send` is never used (it ignores the bound), nor is an address cloned to send (each clone brings a slot of its own).
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+
+/// Why something could not be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TellError {
+    /// The mailbox is full: whoever tells decides what that costs.
+    #[error("mailbox full")]
+    Full,
+    /// The actor has ended.
+    #[error("actor gone")]
+    Gone,
+}
+
+/// Puts a message into an actor's mailbox, if there is room.
+pub fn tell<A, M>(to: &Addr<A>, message: M) -> Result<(), TellError>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    to.try_send(message).map_err(|error| match error {
+        SendError::Full(_) => TellError::Full,
+        SendError::Closed(_) => TellError::Gone,
+    })
+}
+
+/// Puts a message into an actor's mailbox, waiting for room beside the caller if there is none.
+///
+/// Only for what is bounded in itself, such as the outcomes of sends in flight, and what must not be lost. Messages that
+/// waited may be overtaken. To be called within an actor.
+pub fn insist<A, M>(to: &Addr<A>, message: M)
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    if let Err(SendError::Full(message)) = to.try_send(message) {
+        let waiting = to.send(message);
+        actix::spawn(async move {
+            // An actor that has ended needs no answer any more.
+            let _ = waiting.await;
+        });
+    }
+}

@@ -1,0 +1,23 @@
+//! The actors: each owns its state, nothing else touches it, and none of them waits.
+//!
+//! They translate between what travels ([`crate::protocol`]) and what is decided ([`crate::domain`]). The access adapters
+//! and the application use [`Engine`], [`open_session`] and [`SessionHandle`] alone.
+
+mod cursors;
+mod engine;
+mod errors;
+mod journal;
+mod mailbox;
+mod reads;
+mod registry;
+mod session;
+mod user;
+mod wire;
+
+pub use engine::{Engine, EngineSettings, ReadReceipts};
+pub use session::{SessionHandle, Transport};
+
+/// Opens a session for a new connection, on the caller's thread.
+pub fn open_session(engine: &Engine, transport: Box<dyn Transport>) -> SessionHandle {
+    session::SessionActor::open(engine, transport)
+}

@@ -1,0 +1,317 @@
+//! What sessions ask of durable history, and logins: read from the store, never from an actor.
+
+use super::engine::{Engine, ReadReceipts, Shared};
+use super::errors::{bad_token, not_found, of_store, of_token};
+use super::wire;
+use crate::domain::usersig;
+use crate::ids::{
+    AppId, Conversation, ConversationNo, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
+};
+use crate::limits;
+use crate::protocol::{
+    After, Code, ConversationList, ConversationRow, ConversationsPage, ErrorBody, History,
+    HistoryPage, Inbox, InboxPage, Login, Message, Synced,
+};
+use crate::store::conversations::{self, ListPlace};
+use crate::store::pairs::{self, Entry, Found, From, PeerCursors};
+use crate::store::users::LoginRequest;
+use crate::store::{StoreError, apps, inbox, users};
+
+/// Room in a frame for what stands around the messages of a page, in bytes.
+const PAGE_FRAME_BYTES: usize = 1024;
+/// A bound of the JSON around a message's content, in bytes.
+const MESSAGE_FRAME_BYTES: usize = 512;
+/// One byte of text becomes six at most, as in `\u0000`.
+const WORST_ESCAPE: usize = 6;
+
+/// Who a session belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) app: AppId,
+    pub(super) user: UserId,
+    pub(super) no: UserNo,
+    pub(super) login_no: LoginNo,
+}
+
+/// Awaits the store, for so long.
+pub(super) async fn bounded<T>(
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limits::READ_WITHIN, read).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Unavailable { reason: "no answer in time".to_owned() }),
+    }
+}
+
+/// Answers `read`, when not too many are read at once.
+async fn admitted<T>(
+    shared: &Shared,
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, ErrorBody> {
+    let Ok(_permit) = shared.reads.try_acquire() else {
+        let busy = ErrorBody::new(Code::Busy, "too many clients read at once");
+        return Err(busy.retry_after(limits::RETRY_AFTER));
+    };
+    bounded(read).await.map_err(|error| of_store(&error))
+}
+
+/// Checks a login's token and notes the login in the store.
+pub(super) async fn log_in(engine: &Engine, login: &Login) -> Result<Identity, ErrorBody> {
+    let shared = engine.shared();
+    let app = login.app.unwrap_or(AppId::DEFAULT);
+    if login.token.len() > limits::TOKEN_BYTES {
+        return Err(bad_token());
+    }
+    let keys = admitted(shared, apps::keys(&shared.pool, app)).await?;
+    let now = shared.node.now();
+    let verified =
+        usersig::verify(&login.token, &keys, app, &login.user, now, limits::TOKEN_VALIDITY_S)
+            .map_err(|error| of_token(&error))?;
+    let request = LoginRequest {
+        app,
+        user: login.user.clone(),
+        signed_at_s: verified.signed_at_s,
+        platform: login.device.platform.as_str(),
+        device: login.device.id.clone(),
+        device_name: login.device.name.clone(),
+    };
+    let (node, incarnation) = (shared.node.id(), shared.node.incarnation());
+    match admitted(shared, users::log_in(&shared.pool, node, incarnation, &request)).await? {
+        users::Login::Done { user, login_no } => {
+            Ok(Identity { app, user: login.user.clone(), no: user, login_no })
+        }
+        users::Login::Revoked => {
+            Err(ErrorBody::new(Code::BadToken, "the token was revoked").field("token"))
+        }
+    }
+}
+
+/// Answers `sync`.
+pub(super) async fn sync(engine: &Engine, who: &Identity) -> Result<Synced, ErrorBody> {
+    let shared = engine.shared();
+    let inbox = admitted(shared, inbox::head(&shared.pool, who.no)).await?;
+    Ok(Synced { epoch: shared.epoch.borrow().clone(), inbox, groups: [] })
+}
+
+/// Answers `message.inbox`.
+pub(super) async fn inbox(
+    engine: &Engine,
+    who: &Identity,
+    ask: Inbox,
+) -> Result<InboxPage, ErrorBody> {
+    let shared = engine.shared();
+    let limit = ask.limit.get();
+    let read = async {
+        // The head first: what is committed in between comes again rather than never.
+        let head = inbox::head(&shared.pool, who.no).await?;
+        let bytes = limits::SERVER_FRAME_BYTES;
+        let entries = inbox::page(&shared.pool, who.no, ask.after, limit, bytes).await?;
+        Ok((head, entries))
+    };
+    let (head, entries) = admitted(shared, read).await?;
+    let messages = readable(entries.into_iter().map(wire::inbox_message))?;
+    let messages = fitting(messages, Keep::First);
+    let last = messages.last().and_then(|message| message.inbox).unwrap_or(ask.after);
+    let head = head.max(last.min(head));
+    Ok(InboxPage { has_more: !messages.is_empty() && last < head, messages, head })
+}
+
+/// Answers `message.history`.
+pub(super) async fn history(
+    engine: &Engine,
+    who: &Identity,
+    ask: History,
+) -> Result<HistoryPage, ErrorBody> {
+    let shared = engine.shared();
+    let Conversation::User(peer) = &ask.conversation;
+    let from = match (ask.after, ask.before) {
+        (Some(_), Some(_)) => {
+            let error = ErrorBody::new(Code::BadRequest, "expected after or before, not both");
+            return Err(error.field("before"));
+        }
+        (Some(after), None) => From::After(after),
+        (None, Some(before)) => From::Before(before),
+        (None, None) => From::Before(Seq::new(u64::MAX)),
+    };
+    let show_read = shared.settings.read_receipts == ReadReceipts::On;
+    let found = admitted(shared, pairs::find(&shared.pool, who.app, who.no, peer)).await?;
+    let pair = match found {
+        Found::Nobody => return Err(not_found()),
+        Found::Strangers => {
+            let nothing =
+                PeerCursors { by_device: Seq::ZERO, by_server: Seq::ZERO, read: Seq::ZERO };
+            return Ok(HistoryPage {
+                messages: Vec::new(),
+                head: Seq::ZERO,
+                min_seq: Seq::new(1),
+                has_more: false,
+                peer: (*peer != who.user).then(|| wire::peer(nothing, show_read)),
+            });
+        }
+        Found::Pair(pair) => pair,
+    };
+    let limit = ask.limit.get();
+    let read = async {
+        let (head, cursors) = pairs::state(&shared.pool, who.no, pair.no).await?;
+        let bytes = limits::SERVER_FRAME_BYTES;
+        let entries = pairs::history(&shared.pool, pair.no, from, limit, bytes).await?;
+        Ok((head, cursors, entries))
+    };
+    let (head, cursors, entries) = admitted(shared, read).await?;
+    let is_low = who.no <= pair.peer;
+    let messages = readable(entries.into_iter().map(|entry| {
+        let sender = if entry.sender == who.no { who.user.clone() } else { peer.clone() };
+        history_message(entry, peer, sender, is_low)
+    }))?;
+    let keep = match from {
+        From::After(_) => Keep::First,
+        From::Before(_) => Keep::Last,
+    };
+    let messages = fitting(messages, keep);
+    let has_more = match (from, messages.first(), messages.last()) {
+        (From::After(_), _, Some(last)) => last.seq < head,
+        (From::Before(_), Some(first), _) => first.seq > Seq::new(1),
+        (_, _, _) => false,
+    };
+    Ok(HistoryPage {
+        // Entries may have been committed since the head was read; a page never ends beyond its head.
+        head: messages.last().map_or(head, |last| head.max(last.seq)),
+        messages,
+        min_seq: Seq::new(1),
+        has_more,
+        peer: cursors.map(|cursors| wire::peer(cursors, show_read)),
+    })
+}
+
+fn history_message(entry: Entry, peer: &UserId, sender: UserId, is_low: bool) -> Option<Message> {
+    let inbox = if is_low { Some(entry.inbox_low) } else { entry.inbox_high };
+    wire::inbox_message(inbox::InboxEntry {
+        inbox: inbox.unwrap_or(InboxSeq::ZERO),
+        seq: entry.seq,
+        peer: peer.clone(),
+        sender,
+        message_id: entry.message_id,
+        key: entry.key,
+        body: entry.body,
+    })
+}
+
+/// Answers `conversation.list`.
+pub(super) async fn conversations(
+    engine: &Engine,
+    who: &Identity,
+    ask: ConversationList,
+) -> Result<ConversationsPage, ErrorBody> {
+    let shared = engine.shared();
+    let after = match &ask.after {
+        None => ListPlace::START,
+        Some(after) => parse_place(after).ok_or_else(|| {
+            let message = "expected what an earlier reply gave as next";
+            ErrorBody::new(Code::BadRequest, message).field("after")
+        })?,
+    };
+    let limit = ask.limit.get();
+    let page = conversations::page(&shared.pool, who.no, after, limit + 1);
+    let mut entries = admitted(shared, page).await?;
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let show_read = shared.settings.read_receipts == ReadReceipts::On;
+    let places: Vec<ListPlace> = entries.iter().map(|entry| entry.place).collect();
+    let rows = readable(entries.into_iter().map(|entry| {
+        let last_message = wire::inbox_message(entry.last)?;
+        Some(ConversationRow {
+            conversation: last_message.conversation.clone(),
+            head: last_message.seq,
+            last_message,
+            unread: entry.unread,
+            read: entry.read,
+            delivered: entry.delivered,
+            peer: entry.peer.map(|cursors| wire::peer(cursors, show_read)),
+        })
+    }))?;
+    let mut bytes = PAGE_FRAME_BYTES;
+    let mut conversations = Vec::new();
+    let all = rows.len();
+    for row in rows {
+        bytes += MESSAGE_FRAME_BYTES + message_bytes(&row.last_message);
+        if bytes > limits::SERVER_FRAME_BYTES && !conversations.is_empty() {
+            break;
+        }
+        conversations.push(row);
+    }
+    let ended_early = conversations.len() < all;
+    let last = conversations.len().checked_sub(1).and_then(|last| places.get(last));
+    let next = last.filter(|_| more || ended_early).map(|place| format_place(*place));
+    Ok(ConversationsPage { conversations, next })
+}
+
+fn format_place(place: ListPlace) -> String {
+    format!("{}.{}", place.last, place.no)
+}
+
+fn parse_place(after: &After) -> Option<ListPlace> {
+    let (last, no) = after.as_str().split_once('.')?;
+    let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= 0);
+    Some(ListPlace {
+        last: MessageId::from_store(number(last)?),
+        no: ConversationNo::from_store(number(no)?),
+    })
+}
+
+/// All or none: a page with a hole would pass for complete.
+fn readable<T>(items: impl Iterator<Item = Option<T>>) -> Result<Vec<T>, ErrorBody> {
+    items.collect::<Option<Vec<T>>>().ok_or_else(super::errors::unavailable)
+}
+
+enum Keep {
+    First,
+    Last,
+}
+
+/// Cuts a page to what a frame of ours may hold; one message always fits.
+fn fitting(mut messages: Vec<Message>, keep: Keep) -> Vec<Message> {
+    let mut bytes = PAGE_FRAME_BYTES;
+    let mut fits = |message: &Message| {
+        bytes += message_bytes(message);
+        bytes <= limits::SERVER_FRAME_BYTES
+    };
+    let count = match keep {
+        Keep::First => messages.iter().take_while(|message| fits(message)).count(),
+        Keep::Last => messages.iter().rev().take_while(|message| fits(message)).count(),
+    };
+    let count = count.max(1).min(messages.len());
+    match keep {
+        Keep::First => messages.truncate(count),
+        Keep::Last => drop(messages.drain(..messages.len() - count)),
+    }
+    messages
+}
+
+/// The size of a message in a frame, or a bound of it where that is cheaper.
+fn message_bytes(message: &Message) -> usize {
+    let text = match &message.content {
+        crate::protocol::Content::Text { text } => text.len(),
+        crate::protocol::Content::Custom { data } => data.len(),
+    };
+    let mentions = message.mentions.as_ref().map_or(0, Vec::len) * (crate::ids::NAME_BYTES + 3);
+    let bound = MESSAGE_FRAME_BYTES + mentions + text * WORST_ESCAPE;
+    if bound <= limits::SERVER_FRAME_BYTES / limits::PAGE_MAX {
+        return bound;
+    }
+    serde_json::to_vec(message).map_or(bound, |json| json.len() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_the_list_comes_back_and_garbage_does_not() {
+        let place = ListPlace { last: MessageId::from_store(7), no: ConversationNo::from_store(9) };
+        assert_eq!(parse_place(&After::new(format_place(place))), Some(place));
+
+        for garbage in ["", "7", "7.", ".9", "7.x", "-7.9", "7.9.1", "9999999999999999999.1"] {
+            assert_eq!(parse_place(&After::new(garbage.into())), None, "{garbage}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The only one that starts and ends users, and the directory in which all others find them.
+//!
+//! Ending a user: it is taken out of the directory, what comes for it is kept, it drains what it has and says so, and
+//! only then another is started. Never knows what a user does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actix::prelude::*;
+use dashmap::DashMap;
+
+use super::engine::Engine;
+use super::mailbox::{self, TellError};
+use super::user::{Attach, CursorsMoved, Finish, Shut, SyncNeeded, UserActor, Written};
+use crate::ids::{AppId, UserId, UserNo};
+use crate::limits;
+
+/// A session has logged in: start its user, if need be, and let the session in.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Enter {
+    /// The engine, for a user that has to be started.
+    pub engine: Engine,
+    /// The user.
+    pub user: UserNo,
+    /// The user's name.
+    pub id: UserId,
+    /// Its app.
+    pub app: AppId,
+    /// The session.
+    pub attach: Attach,
+}
+
+/// A user has had no session for long enough and has nothing under way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Idle(pub UserNo);
+
+/// A user that was told to finish has done so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Finished(pub UserNo);
+
+/// The epoch of the store has changed: all clients must sync.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EpochChanged;
+
+/// The node is about to stop.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// The users of this node, for whoever has something to tell them.
+#[derive(Default)]
+pub struct Directory {
+    users: DashMap<UserNo, Listed>,
+    sessions: AtomicUsize,
+}
+
+struct Listed {
+    /// Long-lived: each clone of an address would bring a slot of its own.
+    address: Addr<UserActor>,
+    state: Arc<UserState>,
+}
+
+/// What others may know of a user without asking.
+#[derive(Default)]
+pub struct UserState {
+    sessions: AtomicUsize,
+    behind: AtomicBool,
+}
+
+impl UserState {
+    /// Notes how many sessions the user has.
+    pub fn set_sessions(&self, sessions: usize) {
+        self.sessions.store(sessions, Ordering::Release);
+    }
+
+    /// Whether something could not be told to the user since the last time that it asked.
+    pub fn take_behind(&self) -> bool {
+        self.behind.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Directory {
+    /// Whether a device of the user is logged in here.
+    pub fn is_online(&self, user: UserNo) -> bool {
+        self.users
+            .get(&user)
+            .is_some_and(|listed| listed.state.sessions.load(Ordering::Acquire) > 0)
+    }
+
+    /// Sessions of this node, logged in or not.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Acquire)
+    }
+
+    /// Notes that a session began.
+    pub fn session_began(&self) {
+        self.sessions.fetch_add(1, Ordering::AcqRel);
+        metrics::gauge!("rookery_sessions").increment(1);
+    }
+
+    /// Notes that a session ended.
+    pub fn session_ended(&self) {
+        self.sessions.fetch_sub(1, Ordering::AcqRel);
+        metrics::gauge!("rookery_sessions").decrement(1);
+    }
+
+    /// Tells a user what was written. Outcomes are bounded by the sends in flight and always arrive; entries alone may be
+    /// left out, and the user's clients then sync.
+    pub fn written(&self, user: UserNo, written: Written) {
+        let Some(listed) = self.users.get(&user) else { return };
+        if written.settlements.is_empty() {
+            listed.push(written);
+        } else {
+            mailbox::insist(&listed.address, written);
+        }
+    }
+
+    /// Tells a user of its own cursors: bounded by the commands in flight, always arrives.
+    pub fn own_cursors(&self, user: UserNo, moved: CursorsMoved) {
+        if let Some(listed) = self.users.get(&user) {
+            mailbox::insist(&listed.address, moved);
+        }
+    }
+
+    /// Tells a user of the other side's cursors. May be left out; the user's clients then sync.
+    pub fn peer_cursors(&self, user: UserNo, moved: CursorsMoved) {
+        if let Some(listed) = self.users.get(&user) {
+            listed.push(moved);
+        }
+    }
+}
+
+impl Listed {
+    fn push<M>(&self, message: M)
+    where
+        UserActor: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        match mailbox::tell(&self.address, message) {
+            Ok(()) | Err(TellError::Gone) => {}
+            // The user finds the mark with the next message that it takes, of which its mailbox is full.
+            Err(TellError::Full) => self.state.behind.store(true, Ordering::Release),
+        }
+    }
+}
+
+/// The registry of a node.
+pub struct Registry {
+    directory: Arc<Directory>,
+    arbiters: Vec<ArbiterHandle>,
+    /// Users that drain what they have, with what came for them since.
+    ending: HashMap<UserNo, Ending>,
+    draining: bool,
+}
+
+struct Ending {
+    /// Kept, for an actor ends with its last address.
+    _address: Addr<UserActor>,
+    kept: Vec<Enter>,
+}
+
+impl Registry {
+    /// Starts the registry; users are spread over the arbiters.
+    pub fn start_with(directory: Arc<Directory>, arbiters: Vec<ArbiterHandle>) -> Addr<Self> {
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(limits::REGISTRY_MAILBOX);
+            Self { directory, arbiters, ending: HashMap::new(), draining: false }
+        })
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+}
+
+impl Handler<Enter> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, enter: Enter, _: &mut Self::Context) {
+        if let Some(ending) = self.ending.get_mut(&enter.user) {
+            ending.kept.push(enter);
+            return;
+        }
+        let user = enter.user;
+        let mut attach = enter.attach;
+        if self.draining {
+            attach.shut = true;
+        }
+        if let Some(listed) = self.directory.users.get(&user) {
+            match listed.address.try_send(attach) {
+                Ok(()) => return,
+                Err(SendError::Full(attach)) => {
+                    // A user who is that far behind has no use for another session; the client comes back.
+                    attach.refuse();
+                    return;
+                }
+                // Its actor has panicked: a fresh one starts from the store.
+                Err(SendError::Closed(again)) => attach = again,
+            }
+        }
+        let address = self.start_user(enter.engine, user, enter.id, enter.app);
+        if let Err(SendError::Full(attach) | SendError::Closed(attach)) = address.try_send(attach) {
+            attach.refuse();
+        }
+    }
+}
+
+impl Handler<Idle> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Idle(user): Idle, _: &mut Self::Context) {
+        let Some((_, listed)) = self.directory.users.remove(&user) else { return };
+        mailbox::insist(&listed.address, Finish);
+        self.ending.insert(user, Ending { _address: listed.address, kept: Vec::new() });
+        self.count();
+    }
+}
+
+impl Handler<Finished> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Finished(user): Finished, ctx: &mut Self::Context) {
+        if let Some(ending) = self.ending.remove(&user) {
+            for enter in ending.kept {
+                self.handle(enter, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<EpochChanged> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: EpochChanged, _: &mut Self::Context) {
+        for listed in &self.directory.users {
+            listed.push(SyncNeeded);
+        }
+    }
+}
+
+impl Handler<Drain> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.draining = true;
+        for listed in &self.directory.users {
+            mailbox::insist(&listed.address, Shut);
+        }
+    }
+}
+
+impl Registry {
+    fn start_user(
+        &mut self,
+        engine: Engine,
+        user: UserNo,
+        id: UserId,
+        app: AppId,
+    ) -> Addr<UserActor> {
+        // The same thread for a user each time, so that its pushes stay warm there.
+        let arbiter = &self.arbiters[user.get().unsigned_abs() as usize % self.arbiters.len()];
+        let state = Arc::new(UserState::default());
+        let address = UserActor::start_on(arbiter, engine, user, id, app, state.clone());
+        let listed = Listed { address: address.clone(), state };
+        self.directory.users.insert(user, listed);
+        self.count();
+        address
+    }
+
+    fn count(&self) {
+        metrics::gauge!("rookery_users_in_memory").set(self.directory.users.len() as f64);
+    }
+}

@@ -1,0 +1,963 @@
+//! One connection's session: checks what comes in, relays it to whoever owns the matter, and what comes back to the socket.
+//!
+//! Knows no transport: frames come in and go out through an adapter, one batch at a time, so that a socket that does not
+//! read costs a bounded queue here and nothing anywhere else. Knows nothing of SQL.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use futures_util::future::{LocalBoxFuture, ready};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::oneshot;
+
+use super::engine::{Engine, Shared};
+use super::errors;
+use super::mailbox::{self, TellError};
+use super::reads::{self, Identity};
+use super::registry::Enter;
+use super::user::{Attach, Detach, Draft, Receipt, ReceiptKind, Submit, UserActor};
+use super::wire;
+use crate::domain::order::{self, Effect, Order, Place, Taken};
+use crate::domain::outbound::{Outbound as Queue, Queued};
+use crate::domain::sends::{Ack, Refusal, SessionNo, Waiter};
+use crate::domain::snowflake;
+use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, LoginNo, Seq, UnixMs, UserId};
+use crate::limits;
+use crate::protocol::codec::{Codec, Inbound, Outbound};
+use crate::protocol::{
+    Behind, Body, CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody,
+    Event, KickReason, Limits, LoggedIn, Login, Ping, Pong, Reply, Send, Sent, Synced,
+};
+
+/// What an adapter can do for a session. Nothing here waits.
+pub trait Transport: 'static {
+    /// Writes frames in one go; the adapter calls [`SessionHandle::written`] when it can take more.
+    fn write(&self, frames: Vec<Bytes>);
+    /// Closes the connection after what was written.
+    fn close(&self, code: u16, reason: &'static str);
+    /// Ends the connection at once, whether its peer reads or not.
+    fn cut(&self);
+}
+
+/// A session, for its adapter.
+pub struct SessionHandle {
+    address: Addr<SessionActor>,
+}
+
+impl SessionHandle {
+    /// Hands over a frame. Resolves when the session can take another.
+    pub fn frame(&self, frame: Bytes) -> impl Future<Output = ()> + 'static {
+        let taken = self.address.send(Frame(frame));
+        async move {
+            // A session that has ended takes no frames; its adapter is being told to close.
+            let _ = taken.await;
+        }
+    }
+
+    /// The adapter can take more frames.
+    pub fn written(&self) {
+        mailbox::insist(&self.address, TransportReady);
+    }
+
+    /// Something was heard from the peer that is no frame.
+    pub fn heard(&self) {
+        // One lost sign of life among many costs nothing.
+        let _ = mailbox::tell(&self.address, Heard);
+    }
+
+    /// The connection is over.
+    pub fn gone(&self) {
+        mailbox::insist(&self.address, TransportGone);
+    }
+}
+
+/// A frame from the peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Frame(Bytes);
+
+/// Something from the peer that is no frame.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Heard;
+
+/// What was handed to the adapter is on its way.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TransportReady;
+
+/// The connection is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TransportGone;
+
+/// The user has let the session in.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attached {
+    /// The user.
+    pub user: Addr<UserActor>,
+}
+
+/// The user could not let the session in.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EnterRefused;
+
+/// The user no longer knows the session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detached;
+
+/// What became of a send.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Verdict {
+    /// To whom it went.
+    pub to: UserId,
+    /// The place from which it was passed on.
+    pub place: Place,
+    /// Its key.
+    pub key: ClientMsgId,
+    /// What became of it.
+    pub verdict: order::Verdict<Ack, Refusal>,
+}
+
+/// What became of a receipt.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ReceiptDone {
+    /// The command.
+    pub command: u64,
+    /// The conversation.
+    pub conversation: Conversation,
+    /// The cursor as it now stands, or why not.
+    pub outcome: Result<Seq, ErrorBody>,
+}
+
+/// An event for the client, encoded.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Push {
+    /// The frame.
+    pub frame: Bytes,
+    /// The inbox number that it carries.
+    pub inbox: Option<InboxSeq>,
+}
+
+/// Something could not be told: the client must sync.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct NeedSync;
+
+/// The session is ended by a decision.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Kick {
+    /// Why.
+    pub reason: KickReason,
+    /// By which device.
+    pub by: Option<DeviceId>,
+    /// When.
+    pub at: UnixMs,
+}
+
+/// The node is about to stop.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionShut;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LoginChecked {
+    outcome: Result<Identity, ErrorBody>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct FirstSync {
+    outcome: Result<Synced, ErrorBody>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ReadDone {
+    command: u64,
+    outcome: Result<Reply, ErrorBody>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ClockDue;
+
+/// What the user knows the session by.
+struct Membership {
+    device: Device,
+    login_no: LoginNo,
+    /// Known once the user has let the session in.
+    user: Option<Addr<UserActor>>,
+}
+
+enum Phase {
+    /// No login yet.
+    Fresh,
+    /// The token is being checked.
+    Checking { command: u64, device: Device },
+    /// The user is being told, then the heads are read.
+    Entering { command: u64, who: Arc<Identity> },
+    /// Logged in.
+    Open { who: Arc<Identity>, user: Addr<UserActor> },
+    /// `logout` was asked; the user is being told.
+    LeavingFor { command: u64 },
+    /// Nothing that comes in counts any more; what waits goes out, then the connection is closed.
+    Closing { code: CloseCode, since: Instant, told: bool },
+}
+
+/// The actor of one connection.
+pub struct SessionActor {
+    engine: Engine,
+    no: SessionNo,
+    transport: Box<dyn Transport>,
+    phase: Phase,
+    /// From the moment at which the user is told of the session until it is told that the session is over.
+    membership: Option<Membership>,
+    outbound: Queue,
+    /// Since when the adapter has frames that it has not yet taken care of.
+    writing_since: Option<Instant>,
+    in_flight: usize,
+    pages: usize,
+    /// The adapter waits here until there is room for a frame.
+    parked: Option<oneshot::Sender<()>>,
+    order: Order<Conversation, Draft>,
+    effects: Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
+    send_rate: DefaultDirectRateLimiter,
+    behind: Arc<AtomicBool>,
+    known_inbox: InboxSeq,
+    opened: Instant,
+    heard: Instant,
+}
+
+impl SessionActor {
+    /// Starts a session on the caller's thread.
+    pub fn open(engine: &Engine, transport: Box<dyn Transport>) -> SessionHandle {
+        let now = Instant::now();
+        let settings = engine.shared().settings;
+        let per_second = NonZeroU32::new(settings.sends_per_s).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(settings.sends_burst).unwrap_or(NonZeroU32::MIN);
+        let engine = engine.clone();
+        let address = Self::create(|ctx| {
+            ctx.set_mailbox_capacity(limits::SESSION_MAILBOX);
+            Self {
+                no: engine.shared().next_session(),
+                engine,
+                transport,
+                phase: Phase::Fresh,
+                membership: None,
+                outbound: Queue::default(),
+                writing_since: None,
+                in_flight: 0,
+                pages: 0,
+                parked: None,
+                order: Order::default(),
+                effects: Vec::new(),
+                send_rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
+                behind: Arc::new(AtomicBool::new(false)),
+                known_inbox: InboxSeq::ZERO,
+                opened: now,
+                heard: now,
+            }
+        });
+        SessionHandle { address }
+    }
+}
+
+impl Actor for SessionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.shared().directory.session_began();
+        ctx.run_interval(limits::SESSION_TICK, |_, ctx| ctx.notify(ClockDue));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.leave(None);
+        self.shared().directory.session_ended();
+    }
+}
+
+impl Handler<Frame> for SessionActor {
+    type Result = LocalBoxFuture<'static, ()>;
+
+    fn handle(&mut self, Frame(frame): Frame, ctx: &mut Self::Context) -> Self::Result {
+        self.heard = Instant::now();
+        if !matches!(self.phase, Phase::Closing { .. } | Phase::LeavingFor { .. }) {
+            self.receive(&frame, ctx);
+            self.pump();
+        }
+        if self.has_room() {
+            return Box::pin(ready(()));
+        }
+        let (room, wait) = oneshot::channel();
+        self.parked = Some(room);
+        Box::pin(async move {
+            // Dropped when the session ends; there is nothing to wait for then.
+            let _ = wait.await;
+        })
+    }
+}
+
+impl Handler<Heard> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Heard, _: &mut Self::Context) {
+        self.heard = Instant::now();
+    }
+}
+
+impl Handler<TransportReady> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TransportReady, _: &mut Self::Context) {
+        self.writing_since = None;
+        self.pump();
+    }
+}
+
+impl Handler<TransportGone> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TransportGone, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Handler<LoginChecked> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, LoginChecked { outcome }: LoginChecked, ctx: &mut Self::Context) {
+        let Phase::Checking { command, device } = &self.phase else { return };
+        let (command, device) = (*command, device.clone());
+        match outcome {
+            Ok(who) => self.enter(command, device, who, ctx),
+            Err(error) => self.login_failed(command, error),
+        }
+        self.pump();
+    }
+}
+
+impl Handler<Attached> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Attached { user }: Attached, ctx: &mut Self::Context) {
+        let Some(membership) = &mut self.membership else { return };
+        membership.user = Some(user);
+        let Phase::Entering { who, .. } = &self.phase else {
+            // It ended meanwhile, before it knew whom to tell.
+            self.leave(None);
+            return;
+        };
+        let (engine, who) = (self.engine.clone(), who.clone());
+        let sync = async move { FirstSync { outcome: reads::sync(&engine, &who).await } };
+        ctx.spawn(sync.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
+    }
+}
+
+impl Handler<EnterRefused> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: EnterRefused, _: &mut Self::Context) {
+        if let Phase::Entering { command, .. } = self.phase {
+            self.membership = None;
+            self.login_failed(command, super::user::busy());
+            self.pump();
+        }
+    }
+}
+
+impl Handler<FirstSync> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, FirstSync { outcome }: FirstSync, _: &mut Self::Context) {
+        let Phase::Entering { command, who } = &self.phase else { return };
+        let (command, who) = (*command, who.clone());
+        let user = self.membership.as_ref().and_then(|membership| membership.user.clone());
+        match outcome.and_then(|sync| user.map(|user| (sync, user)).ok_or_else(errors::unavailable))
+        {
+            Ok((sync, user)) => {
+                let reply = self.logged_in(&who, sync);
+                tracing::info!(
+                    session = self.no.0, user = %who.no, login_no = %who.login_no, "logged in"
+                );
+                self.known_inbox = self.known_inbox.max(reply.sync.inbox);
+                self.phase = Phase::Open { who, user };
+                let ok = Reply::LoggedIn(Box::new(reply));
+                if let Some(frame) = wire::encode(&Outbound::Ok { re: command, ok }) {
+                    self.outbound.first(frame);
+                }
+            }
+            Err(error) => {
+                self.leave(None);
+                self.login_failed(command, error);
+            }
+        }
+        self.pump();
+    }
+}
+
+impl Handler<Detached> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Detached, _: &mut Self::Context) {
+        if let Phase::LeavingFor { command } = self.phase {
+            self.reply(command, Ok(Reply::Empty(Empty {})));
+            self.phase = closing(CloseCode::Normal);
+            self.pump();
+        }
+    }
+}
+
+impl Handler<Verdict> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, verdict: Verdict, _: &mut Self::Context) {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return;
+        }
+        let Verdict { to, place, key, verdict } = verdict;
+        let verdict = match verdict {
+            order::Verdict::Stored(ack) => order::Verdict::Stored(ack),
+            order::Verdict::Final(why) => order::Verdict::Final(errors::of_refusal(why)),
+            order::Verdict::Curable(why) => order::Verdict::Curable(errors::of_refusal(why)),
+            order::Verdict::Resubmit => order::Verdict::Resubmit,
+        };
+        let conversation = Conversation::User(to);
+        self.order(|order, now, effects| {
+            order.verdict(now, &conversation, place, key, verdict, effects);
+        });
+        self.pump();
+    }
+}
+
+impl Handler<ReceiptDone> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, done: ReceiptDone, _: &mut Self::Context) {
+        let ReceiptDone { command, conversation, outcome } = done;
+        let outcome = outcome.map(|seq| Reply::Cursor(CursorReply { conversation, seq }));
+        self.reply(command, outcome);
+        self.pump();
+    }
+}
+
+impl Handler<Push> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Push { frame, inbox }: Push, _: &mut Self::Context) {
+        self.known_inbox = self.known_inbox.max(inbox.unwrap_or_default());
+        if let Queued::Collapsed = self.outbound.event(frame) {
+            self.say_sync_needed();
+        }
+        self.look_behind();
+        self.pump();
+    }
+}
+
+impl Handler<NeedSync> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: NeedSync, _: &mut Self::Context) {
+        self.outbound.collapse();
+        self.say_sync_needed();
+        self.pump();
+    }
+}
+
+impl Handler<Kick> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Kick { reason, by, at }: Kick, _: &mut Self::Context) {
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return;
+        }
+        tracing::info!(session = self.no.0, ?reason, "kicked");
+        // From this instant on nothing that it sent is acked, not even what waits for the socket.
+        self.outbound.clear();
+        self.notice(&Event::Kicked { reason, by, at_ms: at });
+        self.close(CloseCode::Kicked);
+        self.pump();
+    }
+}
+
+impl Handler<SessionShut> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: SessionShut, _: &mut Self::Context) {
+        self.notice(&Event::Draining { reconnect_after_ms: reconnect_after_ms() });
+        self.close(CloseCode::Draining);
+        self.pump();
+    }
+}
+
+impl Handler<ReadDone> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, ReadDone { command, outcome }: ReadDone, _: &mut Self::Context) {
+        self.pages = self.pages.saturating_sub(1);
+        self.reply(command, outcome);
+        self.pump();
+    }
+}
+
+impl Handler<ClockDue> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ClockDue, _: &mut Self::Context) {
+        let now = Instant::now();
+        if let Phase::Closing { since, .. } = self.phase {
+            if now.duration_since(since) >= limits::CLOSE_WITHIN {
+                self.transport.cut();
+            }
+            return;
+        }
+        if matches!(self.phase, Phase::Fresh)
+            && now.duration_since(self.opened) >= limits::LOGIN_WITHIN
+        {
+            self.close(CloseCode::NoLogin);
+        } else if now.duration_since(self.heard) >= limits::IDLE_AFTER {
+            self.close(CloseCode::Silent);
+        } else if self
+            .writing_since
+            .is_some_and(|since| now.duration_since(since) >= limits::WRITE_WITHIN)
+        {
+            tracing::info!(session = self.no.0, "closed, its peer reads too slowly");
+            metrics::counter!("rookery_slow_readers_total").increment(1);
+            self.outbound.clear();
+            self.close(CloseCode::TooSlow);
+        } else {
+            self.order(|order, now, effects| order.tick(now, effects));
+            self.look_behind();
+        }
+        self.pump();
+    }
+}
+
+impl SessionActor {
+    fn shared(&self) -> &Shared {
+        self.engine.shared()
+    }
+
+    /// Whether another frame may be read.
+    fn has_room(&self) -> bool {
+        match self.phase {
+            // What comes with the login waits for it.
+            Phase::Checking { .. } | Phase::Entering { .. } => false,
+            // What comes now is thrown away, and reading it lets the close through.
+            Phase::Closing { .. } | Phase::LeavingFor { .. } => true,
+            Phase::Fresh | Phase::Open { .. } => {
+                self.in_flight < limits::IN_FLIGHT
+                    && self.pages < limits::PAGES_AT_ONCE
+                    && self.outbound.bytes() < limits::OUTBOUND_BYTES / 4
+            }
+        }
+    }
+
+    fn receive(&mut self, frame: &[u8], ctx: &mut Context<Self>) {
+        self.in_flight += 1;
+        let Inbound { id, command } = match Codec::Json.decode(frame) {
+            Ok(inbound) => inbound,
+            Err(rejected) => {
+                self.send_frame(&Outbound::Error { re: rejected.re, error: rejected.error });
+                return;
+            }
+        };
+        let who = match (&self.phase, &command) {
+            (Phase::Fresh, Command::Login(_)) => None,
+            (Phase::Open { .. }, Command::Login(_)) => {
+                let error = ErrorBody::new(Code::BadRequest, "this session is logged in already");
+                return self.reply(id, Err(error.field("cmd")));
+            }
+            (Phase::Open { who, user }, _) => Some((who.clone(), user.clone())),
+            _ => {
+                let error = ErrorBody::new(Code::NotLoggedIn, "the first command is login");
+                return self.reply(id, Err(error));
+            }
+        };
+        match (command, who) {
+            (Command::Login(login), _) => self.log_in(id, *login, ctx),
+            (_, None) => {}
+            (Command::Logout(_), Some(_)) => {
+                self.leave(Some(ctx.address()));
+                self.phase = Phase::LeavingFor { command: id };
+            }
+            (Command::Ping(ping), Some(_)) => self.pong(id, &ping),
+            (Command::Sync(_), Some((who, _))) => {
+                self.outbound.synced();
+                self.read(id, ctx, move |engine| async move {
+                    reads::sync(&engine, &who).await.map(Reply::Synced)
+                });
+            }
+            (Command::Send(send), Some(_)) => self.send(id, *send),
+            (Command::Received(cursor), Some((_, user))) => {
+                self.receipt(id, ReceiptKind::Received, cursor, &user);
+            }
+            (Command::Read(cursor), Some((_, user))) => {
+                self.receipt(id, ReceiptKind::Read, cursor, &user);
+            }
+            (Command::Inbox(ask), Some((who, _))) => {
+                self.read(id, ctx, move |engine| async move {
+                    reads::inbox(&engine, &who, ask).await.map(Reply::Inbox)
+                });
+            }
+            (Command::History(ask), Some((who, _))) => {
+                self.read(id, ctx, move |engine| async move {
+                    reads::history(&engine, &who, ask).await.map(Reply::History)
+                });
+            }
+            (Command::ConversationList(ask), Some((who, _))) => {
+                self.read(id, ctx, move |engine| async move {
+                    reads::conversations(&engine, &who, ask).await.map(Reply::Conversations)
+                });
+            }
+        }
+    }
+
+    fn log_in(&mut self, command: u64, login: Login, ctx: &mut Context<Self>) {
+        self.phase = Phase::Checking { command, device: login.device.clone() };
+        let engine = self.engine.clone();
+        let check = async move { LoginChecked { outcome: reads::log_in(&engine, &login).await } };
+        ctx.spawn(check.into_actor(self).map(|checked, _, ctx| ctx.notify(checked)));
+    }
+
+    fn enter(&mut self, command: u64, device: Device, who: Identity, ctx: &mut Context<Self>) {
+        let attach = Attach {
+            session: self.no,
+            address: ctx.address(),
+            behind: self.behind.clone(),
+            platform: device.platform,
+            device: device.id.clone(),
+            login_no: who.login_no,
+            shut: false,
+        };
+        let enter = Enter {
+            engine: self.engine.clone(),
+            user: who.no,
+            id: who.user.clone(),
+            app: who.app,
+            attach,
+        };
+        if mailbox::tell(&self.shared().registry, enter).is_err() {
+            return self.login_failed(command, super::user::busy());
+        }
+        let login_no = who.login_no;
+        self.membership = Some(Membership { device, login_no, user: None });
+        self.phase = Phase::Entering { command, who: Arc::new(who) };
+    }
+
+    fn logged_in(&self, who: &Identity, sync: Synced) -> LoggedIn {
+        let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        LoggedIn {
+            session: format!("{}-{}-{}", self.shared().node.id(), who.no, self.no.0),
+            login_no: who.login_no,
+            epoch: sync.epoch.clone(),
+            server_time_ms: self.shared().node.now(),
+            heartbeat_s: number(limits::HEARTBEAT_EVERY.as_secs() as usize),
+            limits: Limits {
+                frame_bytes: number(limits::FRAME_BYTES),
+                content_bytes: number(limits::CONTENT_BYTES),
+                in_flight: number(limits::IN_FLIGHT),
+                page: number(limits::PAGE_MAX),
+            },
+            sync,
+        }
+    }
+
+    fn login_failed(&mut self, command: u64, error: ErrorBody) {
+        metrics::counter!("rookery_logins_failed_total").increment(1);
+        let close = match error.code {
+            Code::BadToken | Code::TokenExpired => Some(CloseCode::BadToken),
+            Code::Forbidden => Some(CloseCode::Banned),
+            Code::Conflict => Some(CloseCode::Kicked),
+            _ => None,
+        };
+        self.reply(command, Err(error));
+        self.phase = Phase::Fresh;
+        if let Some(code) = close {
+            self.close(code);
+        }
+        self.make_room();
+    }
+
+    fn send(&mut self, command: u64, send: Send) {
+        let (conversation, key) = (send.to.clone(), send.client_msg_id);
+        let body = send.into_body();
+        let stored = match body.encode() {
+            Ok(stored) if stored.len() <= limits::CONTENT_BYTES => Bytes::from(stored),
+            Ok(_) => {
+                let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
+                let error = ErrorBody::new(Code::TooLarge, message).field("content");
+                return self.reply(command, Err(error));
+            }
+            Err(_) => {
+                let error = ErrorBody::new(Code::BadRequest, "expected content of a known type");
+                return self.reply(command, Err(error.field("content")));
+            }
+        };
+        tracing::debug!(client_msg_id = %key, session = self.no.0, "received");
+        if self.send_rate.check().is_err() {
+            let per_second = self.shared().settings.sends_per_s;
+            let error = ErrorBody::new(
+                Code::RateLimited,
+                format!("expected at most {per_second} messages a second"),
+            )
+            .retry_after(limits::RETRY_AFTER);
+            self.order(|order, now, effects| {
+                order.refuse(now, conversation, key, command, error, effects);
+            });
+            return self.look_awaited(Taken::Yes);
+        }
+        let hash = Body::hash(&stored);
+        let draft = Draft { body: Arc::new(body), stored, hash };
+        let mut taken = Taken::Yes;
+        self.order(|order, now, effects| {
+            taken = order.send(now, conversation, key, draft, command, effects);
+        });
+        if taken == Taken::OtherPayload {
+            self.reply(command, Err(errors::of_refusal(Refusal::KeyReused)));
+        }
+        self.look_awaited(taken);
+    }
+
+    fn look_awaited(&mut self, taken: Taken) {
+        if taken == Taken::TooManyAwaited || self.order.awaits_too_many() {
+            self.close(CloseCode::TooFast);
+        }
+    }
+
+    /// Runs the order rules and performs what they say.
+    fn order(
+        &mut self,
+        rule: impl FnOnce(
+            &mut Order<Conversation, Draft>,
+            Instant,
+            &mut Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
+        ),
+    ) {
+        let now = Instant::now();
+        let mut effects = std::mem::take(&mut self.effects);
+        rule(&mut self.order, now, &mut effects);
+        let mut rejected = Vec::new();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Forward { conversation, place, key, payload } => {
+                    if let Err(error) = self.forward(&conversation, place, key, payload) {
+                        rejected.push((conversation, place, key, error));
+                    }
+                }
+                Effect::Acked { conversation, commands, answer } => {
+                    self.acked(&conversation, commands, answer);
+                }
+                Effect::Refused { commands, reason } => {
+                    for command in commands {
+                        self.reply(command, Err(reason.clone()));
+                    }
+                }
+                Effect::OrderBroken { commands, awaited } => {
+                    for command in commands {
+                        let message = "an earlier message must come first, then this one again";
+                        let mut error = ErrorBody::new(Code::OrderBroken, message);
+                        error.client_msg_id = Some(awaited);
+                        self.reply(command, Err(error));
+                    }
+                }
+            }
+        }
+        self.effects = effects;
+        for (conversation, place, key, error) in rejected {
+            let verdict = order::Verdict::Curable(error);
+            self.order(|order, now, effects| {
+                order.verdict(now, &conversation, place, key, verdict, effects);
+            });
+        }
+    }
+
+    fn forward(
+        &self,
+        conversation: &Conversation,
+        place: Place,
+        key: ClientMsgId,
+        draft: Draft,
+    ) -> Result<(), ErrorBody> {
+        let Phase::Open { user, .. } = &self.phase else { return Ok(()) };
+        let Conversation::User(to) = conversation;
+        let waiter = Waiter { session: self.no, place };
+        match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
+            Ok(()) => Ok(()),
+            Err(TellError::Full) => Err(super::user::busy()),
+            // Its user's actor is gone for a reason of its own; the client comes back to a fresh one.
+            Err(TellError::Gone) => Err(errors::unavailable()),
+        }
+    }
+
+    fn acked(&mut self, conversation: &Conversation, commands: Vec<u64>, ack: Ack) {
+        let Ack { seq, inbox, message_id, duplicate } = ack;
+        self.known_inbox = self.known_inbox.max(inbox.unwrap_or_default());
+        for (nth, command) in commands.into_iter().enumerate() {
+            // Only the first command stored it; copies that were answered with it are repeats.
+            let duplicate = duplicate || nth > 0;
+            let sent = Sent {
+                conversation: conversation.clone(),
+                seq,
+                inbox: if duplicate { None } else { inbox },
+                message_id,
+                sent_at_ms: snowflake::sent_at(message_id),
+                duplicate,
+            };
+            self.reply(command, Ok(Reply::Sent(sent)));
+        }
+    }
+
+    fn receipt(
+        &mut self,
+        command: u64,
+        kind: ReceiptKind,
+        cursor: CursorCommand,
+        user: &Addr<UserActor>,
+    ) {
+        let CursorCommand { conversation: Conversation::User(peer), seq } = cursor;
+        let receipt = Receipt { session: self.no, command, kind, peer, seq };
+        if mailbox::tell(user, receipt).is_err() {
+            self.reply(command, Err(super::user::busy()));
+        }
+    }
+
+    fn pong(&mut self, command: u64, ping: &Ping) {
+        let behind = ping
+            .inbox
+            .filter(|inbox| *inbox < self.known_inbox)
+            .map(|_| Behind { inbox: Some(self.known_inbox) });
+        let server_time_ms = self.shared().node.now();
+        self.reply(command, Ok(Reply::Pong(Pong { server_time_ms, behind })));
+    }
+
+    fn read<F>(
+        &mut self,
+        command: u64,
+        ctx: &mut Context<Self>,
+        read: impl FnOnce(Engine) -> F + 'static,
+    ) where
+        F: Future<Output = Result<Reply, ErrorBody>> + 'static,
+    {
+        self.pages += 1;
+        let engine = self.engine.clone();
+        let read = async move { ReadDone { command, outcome: read(engine).await } };
+        ctx.spawn(read.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
+    }
+
+    fn reply(&mut self, re: u64, outcome: Result<Reply, ErrorBody>) {
+        let frame = match outcome {
+            Ok(ok) => Outbound::Ok { re, ok },
+            Err(error) => {
+                let code = error.code;
+                metrics::counter!("rookery_errors_total", "code" => code.as_str()).increment(1);
+                Outbound::Error { re: Some(re), error }
+            }
+        };
+        self.send_frame(&frame);
+    }
+
+    fn send_frame(&mut self, frame: &Outbound) {
+        if let Some(frame) = wire::encode(frame) {
+            self.outbound.reply(frame);
+        }
+    }
+
+    fn notice(&mut self, event: &Event) {
+        if let Some(frame) = wire::event(event) {
+            self.outbound.notice(frame);
+        }
+    }
+
+    fn say_sync_needed(&mut self) {
+        metrics::counter!("rookery_sync_needed_total").increment(1);
+        self.notice(&Event::SyncNeeded {});
+    }
+
+    fn look_behind(&mut self) {
+        if self.behind.swap(false, Ordering::AcqRel) {
+            self.outbound.collapse();
+            self.say_sync_needed();
+        }
+    }
+
+    /// Ends the session: its user forgets it now, what waits goes out, then the connection is closed.
+    fn close(&mut self, code: CloseCode) {
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return;
+        }
+        self.leave(None);
+        let reconnect_after_ms = code.may_come_back().then(reconnect_after_ms);
+        let reason = code.reason().to_owned();
+        self.notice(&Event::Closing { code, reason, reconnect_after_ms });
+        self.phase = closing(code);
+        self.make_room();
+    }
+
+    /// Tells the user that the session is over, once; a user that has yet to let it in is told when it does.
+    fn leave(&mut self, confirm: Option<Addr<Self>>) {
+        let Some(Membership { device, login_no, user: Some(user) }) = &self.membership else {
+            return;
+        };
+        let detach = Detach {
+            session: self.no,
+            platform: device.platform,
+            device: device.id.clone(),
+            login_no: *login_no,
+            confirm,
+        };
+        mailbox::insist(user, detach);
+        self.membership = None;
+    }
+
+    /// Hands the adapter what waits, when it has taken care of the last batch.
+    fn pump(&mut self) {
+        if self.writing_since.is_none() {
+            // Events that came since the user knows the session wait for the login's reply.
+            let holds = matches!(self.phase, Phase::Entering { .. });
+            if !self.outbound.is_empty() && !holds {
+                let batch = self.outbound.take();
+                self.in_flight = self.in_flight.saturating_sub(batch.replies);
+                self.writing_since = Some(Instant::now());
+                self.transport.write(batch.frames);
+            } else if let Phase::Closing { code, told, .. } = &mut self.phase
+                && !*told
+                && self.outbound.is_empty()
+            {
+                *told = true;
+                self.transport.close(code.number(), code.reason());
+            }
+        }
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        if self.has_room()
+            && let Some(parked) = self.parked.take()
+        {
+            // The adapter may be gone already.
+            let _ = parked.send(());
+        }
+    }
+}
+
+fn closing(code: CloseCode) -> Phase {
+    Phase::Closing { code, since: Instant::now(), told: false }
+}
+
+/// Spread, so that those who were closed together do not come back together.
+fn reconnect_after_ms() -> u64 {
+    rand::random_range(100..=2000)
+}

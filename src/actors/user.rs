@@ -1,0 +1,954 @@
+//! One online user on one node: its sessions, its one-to-one sends, what its devices have received and read.
+//!
+//! Hears from the journals what was written to its inbox and passes it on to its sessions, encoded once. Waits for
+//! nothing: look-ups run beside it and come back as messages. Never touches a socket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::cursors::Raise;
+use super::engine::{Engine, Shared};
+use super::journal::{Append, Outgoing, Reopened};
+use super::mailbox::{self, TellError};
+use super::registry::{Finished, Idle, UserState};
+use super::session::{
+    Attached, Detached, EnterRefused, Kick, NeedSync, Push, ReceiptDone, SessionActor, SessionShut,
+    Verdict,
+};
+use super::{reads, wire};
+use crate::domain::journal::Row;
+use crate::domain::order;
+use crate::domain::sends::{
+    Ack, Effect, Input, Outcome, Pair, Refusal, SendHash, Sends, SessionNo, Waiter,
+};
+use crate::ids::{
+    AppId, ClientMsgId, ConversationNo, DeviceId, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
+};
+use crate::limits;
+use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, KickReason, Platform};
+use crate::store::cursors::{CursorKey, Cursors};
+use crate::store::pairs::{Found, StoredSend};
+use crate::store::{StoreError, pairs, users};
+
+/// A session that has logged in and wants its user's messages.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attach {
+    /// The session.
+    pub session: SessionNo,
+    /// Its address.
+    pub address: Addr<SessionActor>,
+    /// Set when something could not be told to it, so that it syncs.
+    pub behind: Arc<AtomicBool>,
+    /// Its device's platform.
+    pub platform: Platform,
+    /// Its device.
+    pub device: DeviceId,
+    /// Its login number.
+    pub login_no: LoginNo,
+    /// The node is stopping: the session is turned away at once.
+    pub shut: bool,
+}
+
+impl Attach {
+    /// Turns the session away; its client tries again.
+    pub fn refuse(self) {
+        mailbox::insist(&self.address, EnterRefused);
+    }
+}
+
+/// A session is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detach {
+    /// The session.
+    pub session: SessionNo,
+    /// Its device's platform.
+    pub platform: Platform,
+    /// Its device.
+    pub device: DeviceId,
+    /// Its login number.
+    pub login_no: LoginNo,
+    /// Told when the session is gone, if it wants to know.
+    pub confirm: Option<Addr<SessionActor>>,
+}
+
+/// A session passes on a send.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Submit {
+    /// The session and the place from which it comes.
+    pub waiter: Waiter,
+    /// To whom.
+    pub to: UserId,
+    /// Its key.
+    pub key: ClientMsgId,
+    /// What is to be stored.
+    pub draft: Draft,
+}
+
+/// What is to be stored of a send.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What the message says.
+    pub body: Arc<Body>,
+    /// The stored form of it.
+    pub stored: bytes::Bytes,
+    /// What that hashes to.
+    pub hash: SendHash,
+}
+
+impl PartialEq for Draft {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+/// Which cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// `message.received`
+    Received,
+    /// `message.read`
+    Read,
+}
+
+/// A device has received or read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Receipt {
+    /// The session.
+    pub session: SessionNo,
+    /// The command to answer.
+    pub command: u64,
+    /// Which cursor.
+    pub kind: ReceiptKind,
+    /// The other side of the pair.
+    pub peer: UserId,
+    /// Up to which seq.
+    pub seq: Seq,
+}
+
+/// What a journal has done: what became of the user's own sends, and what is new in its inbox, in the order of the log.
+#[derive(Default, Message)]
+#[rtype(result = "()")]
+pub struct Written {
+    /// The journal.
+    pub journal: usize,
+    /// Outcomes of the user's sends.
+    pub settlements: Vec<Settlement>,
+    /// Whether some of them were handed back, so that the journal waits for a word.
+    pub handed_back: bool,
+    /// New entries of the inbox.
+    pub entries: Vec<Entry>,
+}
+
+/// What became of a send.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// To whom it went.
+    pub to: UserId,
+    /// The pair.
+    pub pair: Pair,
+    /// Its key.
+    pub key: ClientMsgId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A committed message, on its way to one owner's devices.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place in the pair.
+    pub seq: Seq,
+    /// Its place in the owner's inbox.
+    pub inbox: InboxSeq,
+    /// Its id.
+    pub message_id: MessageId,
+    /// Its sender's key.
+    pub key: ClientMsgId,
+    /// The sender.
+    pub from: UserId,
+    /// The other side.
+    pub to: UserId,
+    /// What it says.
+    pub body: Arc<Body>,
+    /// The session that gets the ack instead.
+    pub origin: Option<SessionNo>,
+}
+
+/// Cursors of the user, or of the other side of one of its pairs, were raised or refused.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct CursorsMoved {
+    /// The pair.
+    pub conversation: ConversationNo,
+    /// Whose cursors.
+    pub reader: UserId,
+    /// The other side of the pair.
+    pub other: UserId,
+    /// How they stood.
+    pub before: Cursors,
+    /// How they stand, or why not.
+    pub outcome: Result<Cursors, Refusal>,
+    /// The owner's latest ticket that this answers.
+    pub ticket: Option<u64>,
+}
+
+/// Something could not be told: all clients must sync.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SyncNeeded;
+
+/// The node is about to stop.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Shut;
+
+/// The registry has taken the user out of the directory: end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Finish;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LookedUp {
+    to: UserId,
+    found: Result<Option<Pair>, StoreError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ReceiptPairFound {
+    receipt: Receipt,
+    found: Result<Found, StoreError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Revisited {
+    session: SessionNo,
+    to: UserId,
+    pair: Pair,
+    stored: StoredSend,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct IdleCheckDue;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ReplacementOverdue(SessionNo);
+
+/// How often a user looks whether it is still needed.
+const IDLE_CHECK_EVERY: Duration = Duration::from_secs(10);
+
+struct Slot {
+    address: Addr<SessionActor>,
+    behind: Arc<AtomicBool>,
+    platform: Platform,
+    device: DeviceId,
+    login_no: LoginNo,
+}
+
+/// A session that may come in when those that it replaces are gone.
+struct Entering {
+    attach: Attach,
+    awaits: Vec<SessionNo>,
+}
+
+struct WaitingReceipt {
+    ticket: u64,
+    session: SessionNo,
+    command: u64,
+    kind: ReceiptKind,
+}
+
+/// The actor of one user.
+pub struct UserActor {
+    engine: Engine,
+    no: UserNo,
+    id: UserId,
+    app: AppId,
+    state: Arc<UserState>,
+    sessions: HashMap<SessionNo, Slot>,
+    entering: Vec<Entering>,
+    sends: Sends<(SessionNo, Draft)>,
+    effects: Vec<Effect<(SessionNo, Draft)>>,
+    receipts: HashMap<ConversationNo, Vec<WaitingReceipt>>,
+    tickets: u64,
+    idle_since: Instant,
+    leaving: bool,
+}
+
+impl UserActor {
+    /// Starts a user on a thread.
+    pub fn start_on(
+        arbiter: &ArbiterHandle,
+        engine: Engine,
+        no: UserNo,
+        id: UserId,
+        app: AppId,
+        state: Arc<UserState>,
+    ) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            // Set here, not in `started`: what is sent before the first poll would see the default of 16.
+            ctx.set_mailbox_capacity(limits::USER_MAILBOX);
+            let window_ms =
+                i64::from(engine.shared().settings.dedup_window_days).saturating_mul(86_400_000);
+            Self {
+                engine,
+                no,
+                id,
+                app,
+                state,
+                sessions: HashMap::new(),
+                entering: Vec::new(),
+                sends: Sends::new(window_ms),
+                effects: Vec::new(),
+                receipts: HashMap::new(),
+                tickets: 0,
+                idle_since: Instant::now(),
+                leaving: false,
+            }
+        })
+    }
+}
+
+impl Actor for UserActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // A former actor of this user may have left something handed back that nobody has answered for.
+        for journal in &self.shared().journals {
+            mailbox::insist(journal, Reopened(self.no));
+        }
+        ctx.run_interval(IDLE_CHECK_EVERY, |_, ctx| ctx.notify(IdleCheckDue));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        mailbox::insist(&self.shared().registry, Finished(self.no));
+    }
+}
+
+impl Handler<Attach> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) {
+        if attach.shut {
+            mailbox::insist(&attach.address, SessionShut);
+            return;
+        }
+        let same_device = |platform: Platform, device: &DeviceId| {
+            platform == attach.platform && *device == attach.device
+        };
+        let newer_is_here = self
+            .sessions
+            .values()
+            .map(|slot| (slot.platform, &slot.device, slot.login_no))
+            .chain(self.entering.iter().map(|entering| {
+                let entering = &entering.attach;
+                (entering.platform, &entering.device, entering.login_no)
+            }))
+            .any(|(platform, device, login_no)| {
+                same_device(platform, device) && login_no > attach.login_no
+            });
+        if newer_is_here {
+            // The store ordered the logins; this one came second here, but was first there.
+            kick(&attach.address, KickReason::Replaced, Some(attach.device.clone()), self);
+            return;
+        }
+        let (same, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
+            .into_iter()
+            .partition(|entering| same_device(entering.attach.platform, &entering.attach.device));
+        self.entering = others;
+        let mut awaits = Vec::new();
+        for entering in same {
+            kick(&entering.attach.address, KickReason::Replaced, Some(attach.device.clone()), self);
+            awaits.extend(entering.awaits);
+        }
+        let mut losers: Vec<(SessionNo, KickReason)> = self
+            .sessions
+            .iter()
+            .filter(|(_, slot)| same_device(slot.platform, &slot.device))
+            .map(|(no, _)| (*no, KickReason::Replaced))
+            .collect();
+        if losers.is_empty() && self.sessions.len() >= limits::SESSIONS_PER_USER {
+            let oldest = self.sessions.iter().min_by_key(|(_, slot)| slot.login_no);
+            losers.extend(oldest.map(|(no, _)| (*no, KickReason::Policy)));
+        }
+        for (no, reason) in losers {
+            // Taken out at once: whatever becomes of its sends from now on, it is not told.
+            if let Some(slot) = self.sessions.remove(&no) {
+                kick(&slot.address, reason, Some(attach.device.clone()), self);
+                awaits.push(no);
+            }
+        }
+        if awaits.is_empty() {
+            self.admit(attach, ctx);
+        } else {
+            let overdue = ReplacementOverdue(attach.session);
+            self.entering.push(Entering { attach, awaits });
+            ctx.run_later(limits::REPLACED_WITHIN, |_, ctx| ctx.notify(overdue));
+        }
+        self.count_sessions();
+    }
+}
+
+impl Handler<Detach> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, detach: Detach, ctx: &mut Self::Context) {
+        let Detach { session, platform, device, login_no, confirm } = detach;
+        self.sessions.remove(&session);
+        self.decide(Input::Ended(session), ctx);
+        self.entering.retain(|entering| entering.attach.session != session);
+        for entering in &mut self.entering {
+            entering.awaits.retain(|awaited| *awaited != session);
+        }
+        self.admit_ready(ctx);
+        self.count_sessions();
+        if let Some(confirm) = confirm {
+            mailbox::insist(&confirm, Detached);
+        }
+        self.note_end(platform, device, login_no);
+    }
+}
+
+impl Handler<ReplacementOverdue> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, ReplacementOverdue(no): ReplacementOverdue, ctx: &mut Self::Context) {
+        for entering in &mut self.entering {
+            if entering.attach.session == no {
+                // Those that it replaces are out of `sessions`, so nothing of theirs is acked through this actor.
+                entering.awaits.clear();
+            }
+        }
+        self.admit_ready(ctx);
+        self.count_sessions();
+    }
+}
+
+impl Handler<Submit> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
+        let Submit { waiter, to, key, draft } = submit;
+        let hash = draft.hash;
+        let payload = (waiter.session, draft);
+        self.decide(Input::Submitted { waiter, to, key, hash, payload }, ctx);
+    }
+}
+
+impl Handler<LookedUp> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, LookedUp { to, found }: LookedUp, ctx: &mut Self::Context) {
+        let input = match found {
+            Ok(pair) => Input::Found { to, pair },
+            Err(error) => {
+                tracing::debug!(%error, "a peer could not be looked up");
+                Input::NotLookedUp { to, why: Refusal::Unavailable }
+            }
+        };
+        self.decide(input, ctx);
+    }
+}
+
+impl Handler<Written> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, written: Written, ctx: &mut Self::Context) {
+        let mut server_receipts: HashMap<ConversationNo, Settlement> = HashMap::new();
+        for settlement in written.settlements {
+            let Settlement { to, pair, key, outcome } = settlement.clone();
+            self.decide(Input::Settled { to, key, outcome }, ctx);
+            if matches!(outcome, Outcome::Stored { .. })
+                && pair.peer != self.no
+                && !self.shared().directory.is_online(pair.peer)
+            {
+                // The last of a pair is the highest.
+                server_receipts.insert(pair.no, settlement);
+            }
+        }
+        if written.handed_back {
+            // Behind all that was sent to the journal before this was heard of.
+            mailbox::insist(&self.shared().journals[written.journal], Reopened(self.no));
+        }
+        for Settlement { to, pair, outcome, .. } in server_receipts.into_values() {
+            if let Outcome::Stored { seq, .. } = outcome {
+                self.answer_for(to, pair, seq);
+            }
+        }
+        for entry in written.entries {
+            self.push_entry(&entry);
+        }
+        self.look_behind();
+    }
+}
+
+impl Handler<Receipt> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, receipt: Receipt, ctx: &mut Self::Context) {
+        if let Some(pair) = self.sends.pair(&receipt.peer) {
+            self.raise(receipt, pair);
+            return;
+        }
+        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
+        let look_up = async move {
+            let found = pairs::find(&engine.shared().pool, app, no, &receipt.peer).await;
+            ReceiptPairFound { receipt, found }
+        };
+        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+}
+
+impl Handler<ReceiptPairFound> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, found: ReceiptPairFound, _: &mut Self::Context) {
+        let ReceiptPairFound { receipt, found } = found;
+        match found {
+            Ok(Found::Pair(pair)) => {
+                self.sends.remember_pair(receipt.peer.clone(), pair);
+                self.raise(receipt, pair);
+            }
+            // Nothing was ever said, so the head is 0, and the cursor with it.
+            Ok(Found::Strangers) => self.answer_receipt(&receipt, Ok(Seq::ZERO)),
+            Ok(Found::Nobody) => self.answer_receipt(&receipt, Err(super::errors::not_found())),
+            Err(error) => self.answer_receipt(&receipt, Err(super::errors::of_store(&error))),
+        }
+    }
+}
+
+impl Handler<CursorsMoved> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, moved: CursorsMoved, _: &mut Self::Context) {
+        if moved.reader == self.id {
+            self.own_cursors_moved(moved);
+        } else {
+            self.peer_cursors_moved(moved);
+        }
+        self.look_behind();
+    }
+}
+
+impl Handler<Revisited> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, revisited: Revisited, _: &mut Self::Context) {
+        let Revisited { session, to, pair, stored } = revisited;
+        let StoredSend { entry, by_device, by_server } = stored;
+        let delivered =
+            |seq, by| Event::Delivered { conversation: wire::with(&to), seq, user: to.clone(), by };
+        if by_device >= entry.seq {
+            self.push_to(session, &delivered(by_device, DeliveredBy::Device));
+            return;
+        }
+        if by_server >= entry.seq {
+            self.push_to(session, &delivered(by_server, DeliveredBy::Server));
+        } else if !self.shared().directory.is_online(pair.peer) {
+            self.answer_for(to.clone(), pair, entry.seq);
+        }
+        // No device of the receiver has acknowledged it: push it again, to all of them; they ignore what they know.
+        let Some(body) = wire::body(&entry.body) else { return };
+        let inbox = if pair.peer.get() <= self.no.get() {
+            entry.inbox_low
+        } else {
+            entry.inbox_high.unwrap_or_default()
+        };
+        let again = Entry {
+            seq: entry.seq,
+            inbox,
+            message_id: entry.message_id,
+            key: entry.key,
+            from: self.id.clone(),
+            to,
+            body: Arc::new(body),
+            origin: None,
+        };
+        let written = Written { entries: vec![again], ..Written::default() };
+        self.shared().directory.written(pair.peer, written);
+    }
+}
+
+impl Handler<SyncNeeded> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, _: SyncNeeded, _: &mut Self::Context) {
+        self.all_must_sync();
+    }
+}
+
+impl Handler<Shut> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Shut, _: &mut Self::Context) {
+        for slot in self.sessions.values() {
+            mailbox::insist(&slot.address, SessionShut);
+        }
+        for entering in &self.entering {
+            mailbox::insist(&entering.attach.address, SessionShut);
+        }
+    }
+}
+
+impl Handler<Finish> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Finish, ctx: &mut Self::Context) {
+        // It asked for this with nothing under way, and without sessions nothing has come since.
+        ctx.stop();
+    }
+}
+
+impl Handler<IdleCheckDue> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, _: IdleCheckDue, _: &mut Self::Context) {
+        self.sweep();
+        let needed = !self.sessions.is_empty()
+            || !self.entering.is_empty()
+            || !self.sends.is_settled()
+            || !self.receipts.is_empty();
+        if needed {
+            self.idle_since = Instant::now();
+        } else if self.idle_since.elapsed() >= limits::USER_LINGER && !self.leaving {
+            // Full: the next check asks again.
+            self.leaving = mailbox::tell(&self.shared().registry, Idle(self.no)).is_ok();
+        }
+    }
+}
+
+impl UserActor {
+    fn shared(&self) -> &Shared {
+        self.engine.shared()
+    }
+
+    fn decide(&mut self, input: Input<(SessionNo, Draft)>, ctx: &mut Context<Self>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.sends.decide(self.shared().node.now(), input, &mut effects);
+        let mut refused = Vec::new();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Tell { waiter, to, key, verdict } => {
+                    self.tell_verdict(waiter, to, key, verdict, ctx);
+                }
+                Effect::LookUp(to) => self.look_up(to, ctx),
+                Effect::Append { pair, to, key, hash, payload: (origin, draft) } => {
+                    let row = self.row(pair, &to, key, hash, origin, draft);
+                    match mailbox::tell(self.shared().journal(pair.no), Append(row)) {
+                        Ok(()) => {}
+                        Err(TellError::Full) => refused.push((to, key, Refusal::Busy)),
+                        Err(TellError::Gone) => refused.push((to, key, Refusal::Unavailable)),
+                    }
+                }
+            }
+        }
+        self.effects = effects;
+        for (to, key, why) in refused {
+            self.decide(Input::Settled { to, key, outcome: Outcome::Refused(why) }, ctx);
+        }
+    }
+
+    fn row(
+        &self,
+        pair: Pair,
+        to: &UserId,
+        key: ClientMsgId,
+        hash: SendHash,
+        origin: SessionNo,
+        draft: Draft,
+    ) -> Row<Outgoing> {
+        Row {
+            conversation: pair.no,
+            low: self.no.min(pair.peer),
+            high: self.no.max(pair.peer),
+            sender: self.no,
+            key,
+            hash,
+            body_bytes: draft.stored.len(),
+            payload: Outgoing {
+                from: self.id.clone(),
+                to: to.clone(),
+                origin,
+                body: draft.body,
+                stored: draft.stored,
+            },
+        }
+    }
+
+    fn tell_verdict(
+        &mut self,
+        waiter: Waiter,
+        to: UserId,
+        key: ClientMsgId,
+        verdict: order::Verdict<Ack, Refusal>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Waiter { session, place } = waiter;
+        let Some(slot) = self.sessions.get(&session) else { return };
+        if let order::Verdict::Stored(Ack { duplicate: true, seq, .. }) = verdict
+            && let Some(pair) = self.sends.pair(&to)
+            && pair.peer != self.no
+        {
+            self.revisit(session, to.clone(), pair, seq, ctx);
+        }
+        // Lost when the session is full: it submits again in time, and is answered from memory or from the store.
+        let _ = mailbox::tell(&slot.address, Verdict { to, place, key, verdict });
+    }
+
+    fn look_up(&mut self, to: UserId, ctx: &mut Context<Self>) {
+        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
+        let look_up = async move {
+            let found = reads::bounded(pairs::open(&engine.shared().pool, app, no, &to)).await;
+            LookedUp { to, found }
+        };
+        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+
+    /// A stored send came again: its second ack, and its push, may have been lost.
+    fn revisit(
+        &self,
+        session: SessionNo,
+        to: UserId,
+        pair: Pair,
+        seq: Seq,
+        ctx: &mut Context<Self>,
+    ) {
+        let engine = self.engine.clone();
+        let read = async move {
+            let pool = &engine.shared().pool;
+            reads::bounded(pairs::stored_send(pool, pair.no, seq, pair.peer)).await
+        };
+        ctx.spawn(read.into_actor(self).map(move |stored, _, ctx| match stored {
+            Ok(Some(stored)) => ctx.notify(Revisited { session, to, pair, stored }),
+            Ok(None) => tracing::error!(pair = %pair.no, %seq, "an acked entry is not in its log"),
+            // The sender repeats until it has its second ack.
+            Err(error) => tracing::debug!(%error, "a repeat could not be looked up"),
+        }));
+    }
+
+    /// The server answers for a receiver who is not online.
+    fn answer_for(&self, receiver: UserId, pair: Pair, seq: Seq) {
+        let raise = Raise {
+            key: CursorKey { owner: pair.peer, conversation: pair.no },
+            owner: receiver,
+            peer_no: self.no,
+            peer: self.id.clone(),
+            cursors: Cursors { by_server: seq, ..Cursors::default() },
+            ticket: None,
+        };
+        if mailbox::tell(&self.shared().cursors, raise).is_err() {
+            // A sender that wants its second ack repeats the send, which asks for this again.
+            metrics::counter!("rookery_receipts_dropped_total").increment(1);
+        }
+    }
+
+    fn raise(&mut self, receipt: Receipt, pair: Pair) {
+        let Receipt { session, command, kind, ref peer, seq } = receipt;
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let cursors = match kind {
+            ReceiptKind::Received => Cursors { by_device: seq, ..Cursors::default() },
+            ReceiptKind::Read => Cursors { read: seq, ..Cursors::default() },
+        };
+        let raise = Raise {
+            key: CursorKey { owner: self.no, conversation: pair.no },
+            owner: self.id.clone(),
+            peer_no: pair.peer,
+            peer: peer.clone(),
+            cursors,
+            ticket: Some(ticket),
+        };
+        if mailbox::tell(&self.shared().cursors, raise).is_err() {
+            let busy = super::errors::of_refusal(Refusal::Busy);
+            self.answer_receipt(&receipt, Err(busy));
+            return;
+        }
+        let waiting = WaitingReceipt { ticket, session, command, kind };
+        self.receipts.entry(pair.no).or_default().push(waiting);
+    }
+
+    fn own_cursors_moved(&mut self, moved: CursorsMoved) {
+        let mut readers = Vec::new();
+        if let Some(ticket) = moved.ticket
+            && let Some(waiting) = self.receipts.remove(&moved.conversation)
+        {
+            let (answered, later): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|receipt| receipt.ticket <= ticket);
+            if !later.is_empty() {
+                self.receipts.insert(moved.conversation, later);
+            }
+            for WaitingReceipt { session, command, kind, .. } in answered {
+                let outcome = match (&moved.outcome, kind) {
+                    (Ok(cursors), ReceiptKind::Received) => Ok(cursors.by_device),
+                    (Ok(cursors), ReceiptKind::Read) => {
+                        readers.push(session);
+                        Ok(cursors.read)
+                    }
+                    (Err(why), _) => Err(super::errors::of_refusal(*why)),
+                };
+                let peer = moved.other.clone();
+                let receipt = Receipt { session, command, kind, peer, seq: Seq::ZERO };
+                self.answer_receipt(&receipt, outcome);
+            }
+        }
+        if let Ok(after) = moved.outcome
+            && after.read > moved.before.read
+        {
+            let event = Event::Read {
+                conversation: wire::with(&moved.other),
+                seq: after.read,
+                user: self.id.clone(),
+            };
+            self.push_to_others(&event, &readers);
+        }
+    }
+
+    fn peer_cursors_moved(&mut self, moved: CursorsMoved) {
+        let CursorsMoved { reader, before, outcome, .. } = moved;
+        let Ok(after) = outcome else { return };
+        let conversation = wire::with(&reader);
+        let delivered = |seq, by| Event::Delivered {
+            conversation: conversation.clone(),
+            seq,
+            user: reader.clone(),
+            by,
+        };
+        if after.by_server > before.by_server && after.by_server > after.by_device {
+            self.push_to_others(&delivered(after.by_server, DeliveredBy::Server), &[]);
+        }
+        if after.by_device > before.by_device {
+            self.push_to_others(&delivered(after.by_device, DeliveredBy::Device), &[]);
+        }
+        if after.read > before.read {
+            let (conversation, user) = (conversation.clone(), reader.clone());
+            self.push_to_others(&Event::Read { conversation, seq: after.read, user }, &[]);
+        }
+    }
+
+    fn answer_receipt(&self, receipt: &Receipt, outcome: Result<Seq, ErrorBody>) {
+        let Some(slot) = self.sessions.get(&receipt.session) else { return };
+        let conversation = wire::with(&receipt.peer);
+        let done = ReceiptDone { command: receipt.command, conversation, outcome };
+        mailbox::insist(&slot.address, done);
+    }
+
+    fn push_entry(&self, entry: &Entry) {
+        if self.sessions.keys().all(|no| entry.origin == Some(*no)) {
+            return;
+        }
+        let message = wire::pushed(&self.id, entry);
+        let Some(frame) = wire::event(&Event::MessageNew(message)) else { return };
+        tracing::debug!(client_msg_id = %entry.key, user = %self.no, "pushed");
+        for (no, slot) in &self.sessions {
+            if entry.origin != Some(*no) {
+                slot.push(Push { frame: frame.clone(), inbox: Some(entry.inbox) });
+            }
+        }
+    }
+
+    fn push_to(&self, session: SessionNo, event: &Event) {
+        if let (Some(slot), Some(frame)) = (self.sessions.get(&session), wire::event(event)) {
+            slot.push(Push { frame, inbox: None });
+        }
+    }
+
+    fn push_to_others(&self, event: &Event, but: &[SessionNo]) {
+        let Some(frame) = wire::event(event) else { return };
+        for (no, slot) in &self.sessions {
+            if !but.contains(no) {
+                slot.push(Push { frame: frame.clone(), inbox: None });
+            }
+        }
+    }
+
+    /// Forgets sessions that ended before they knew whom to tell.
+    fn sweep(&mut self) {
+        let gone: Vec<SessionNo> = self
+            .sessions
+            .iter()
+            .filter(|(_, slot)| !slot.address.connected())
+            .map(|(no, _)| *no)
+            .collect();
+        for no in gone {
+            if let Some(Slot { platform, device, login_no, .. }) = self.sessions.remove(&no) {
+                self.note_end(platform, device, login_no);
+            }
+        }
+        self.count_sessions();
+    }
+
+    fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
+        let (pool, no) = (self.shared().pool.clone(), self.no);
+        actix::spawn(async move {
+            let ended = users::end_session(&pool, no, platform.as_str(), &device, login_no).await;
+            if let Err(error) = ended {
+                // The node's next start ends what is left over.
+                tracing::debug!(%error, user = %no, "the end of a session could not be noted");
+            }
+        });
+    }
+
+    fn look_behind(&self) {
+        if self.state.take_behind() {
+            self.all_must_sync();
+        }
+    }
+
+    fn all_must_sync(&self) {
+        for slot in self.sessions.values() {
+            if mailbox::tell(&slot.address, NeedSync).is_err() {
+                slot.behind.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn admit_ready(&mut self, ctx: &mut Context<Self>) {
+        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
+            .into_iter()
+            .partition(|entering| entering.awaits.is_empty());
+        self.entering = waiting;
+        for entering in ready {
+            self.admit(entering.attach, ctx);
+        }
+    }
+
+    fn admit(&mut self, attach: Attach, ctx: &mut Context<Self>) {
+        let Attach { session, address, behind, platform, device, login_no, .. } = attach;
+        mailbox::insist(&address, Attached { user: ctx.address() });
+        self.sessions.insert(session, Slot { address, behind, platform, device, login_no });
+        self.idle_since = Instant::now();
+    }
+
+    fn count_sessions(&self) {
+        self.state.set_sessions(self.sessions.len());
+    }
+}
+
+impl Slot {
+    fn push(&self, push: Push) {
+        if mailbox::tell(&self.address, push) == Err(TellError::Full) {
+            self.behind.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn kick(address: &Addr<SessionActor>, reason: KickReason, by: Option<DeviceId>, user: &UserActor) {
+    metrics::counter!("rookery_kicks_total").increment(1);
+    mailbox::insist(address, Kick { reason, by, at: user.shared().node.now() });
+}
+
+/// What is said when a session's mailbox for its user is full.
+pub(super) fn busy() -> ErrorBody {
+    ErrorBody::new(Code::Busy, "too much waits for this user").retry_after(limits::RETRY_AFTER)
+}

@@ -1,0 +1,5 @@
+//! What makes this process a node: its row, its lease, its share of the database's clock.
+//!
+//! Never decides about messages; PostgreSQL does.
+
+pub mod node;

@@ -1,0 +1,216 @@
+//! The node's lease, the database's clock, message ids, and the epoch of the store.
+//!
+//! A keeper renews the lease on a connection of its own. When the last renewal is too old no id is minted: another node
+//! may have been given our number.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use tokio::sync::watch;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::epoch::HighWater;
+use crate::domain::snowflake::Snowflakes;
+use crate::ids::{Epoch, Incarnation, MessageId, NodeId, UnixMs};
+use crate::limits;
+use crate::store::StoreError;
+use crate::store::connect::Connector;
+use crate::store::identity::{self, HighWaterFile};
+use crate::store::{dedup, nodes, users};
+
+/// How often the daily partitions are looked after.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+/// The time between two tries to renew a lease that could not be.
+const RETRY_EVERY: Duration = Duration::from_millis(250);
+
+/// This node, once it has joined.
+pub struct Node {
+    id: NodeId,
+    incarnation: Incarnation,
+    connector: Connector,
+    pool: Pool,
+    window_days: u32,
+    /// What every instant is measured from.
+    start: Instant,
+    /// The database's time at `start`, in milliseconds.
+    origin_ms: AtomicI64,
+    /// When the lease was last renewed, in milliseconds after `start`.
+    renewed_ms: AtomicU64,
+    ids: Mutex<Snowflakes>,
+    mark: Mutex<Option<HighWater>>,
+    mark_file: HighWaterFile,
+    epoch: watch::Sender<Epoch>,
+}
+
+/// Why a node cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "another process has taken this node's place in the database; do two of them share a copy of one data folder?"
+)]
+pub struct Replaced;
+
+impl Node {
+    /// Joins: verifies the database, makes the daily partitions, takes the node's row and ends its former sessions.
+    pub async fn join(
+        id: NodeId,
+        connector: Connector,
+        pool: Pool,
+        mark_file: HighWaterFile,
+        window_days: u32,
+    ) -> Result<Arc<Self>, StoreError> {
+        let mark = mark_file.load().await;
+        let mut client = connector.open().await?;
+        let verified = identity::verify(&mut client, mark.as_ref()).await?;
+        if let Some(reason) = verified.changed {
+            tracing::info!(?reason, "a new epoch of the store begins");
+        }
+        dedup::keep_days(&pool, verified.now, window_days).await?;
+        let joined = nodes::join(&pool, id).await?;
+        users::end_sessions_of_node(&pool, id, joined.incarnation).await?;
+        let mark = HighWater {
+            epoch: verified.epoch.as_str().to_owned(),
+            identity: verified.identity,
+            flushed: verified.flushed,
+        };
+        Ok(Arc::new(Self {
+            id,
+            incarnation: joined.incarnation,
+            connector,
+            pool,
+            window_days,
+            start: Instant::now(),
+            origin_ms: AtomicI64::new(joined.now.get()),
+            renewed_ms: AtomicU64::new(0),
+            ids: Mutex::new(Snowflakes::new(joined.number)),
+            mark: Mutex::new(Some(mark)),
+            mark_file,
+            epoch: watch::Sender::new(verified.epoch),
+        }))
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Which start of the node this is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The database's time, as well as it is known here.
+    pub fn now(&self) -> UnixMs {
+        let elapsed = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
+        UnixMs::new(self.origin_ms.load(Ordering::Relaxed).saturating_add(elapsed))
+    }
+
+    /// Mints message ids; none while the lease is in doubt.
+    pub fn mint(&self, count: usize) -> Option<Vec<MessageId>> {
+        if !self.holds_lease() {
+            return None;
+        }
+        let now = self.now();
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((0..count).map(|_| ids.mint(now)).collect())
+    }
+
+    fn holds_lease(&self) -> bool {
+        let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(renewed) < limits::LEASE_TRUSTED_FOR
+    }
+
+    /// The epoch of the store, and its changes.
+    pub fn epoch(&self) -> watch::Receiver<Epoch> {
+        self.epoch.subscribe()
+    }
+
+    /// Opens a connection that may be appended through: the database behind it was compared with what is known of it.
+    pub async fn open_verified(&self) -> Result<Client, StoreError> {
+        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut client = self.connector.open().await?;
+        let verified = identity::verify(&mut client, mark.as_ref()).await?;
+        if let Some(reason) = verified.changed {
+            tracing::warn!(
+                ?reason,
+                "the database lost committed data: a new epoch of the store begins"
+            );
+        }
+        self.epoch.send_if_modified(|epoch| {
+            let changed = *epoch != verified.epoch;
+            *epoch = verified.epoch.clone();
+            changed
+        });
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(HighWater {
+            epoch: verified.epoch.as_str().to_owned(),
+            identity: verified.identity,
+            flushed: verified.flushed,
+        });
+        Ok(client)
+    }
+
+    /// Keeps the lease, the clock, the high-water mark and the partitions until `stop`, or until another process takes
+    /// the node's place.
+    pub async fn keep(&self, stop: CancellationToken) -> Result<(), Replaced> {
+        let mut client: Option<Client> = None;
+        let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
+        loop {
+            let outcome = tokio::select! {
+                outcome = self.renew(&mut client) => outcome,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let pause = match outcome {
+                Ok(true) => limits::LEASE_RENEWED_EVERY,
+                Ok(false) => return Err(Replaced),
+                Err(error) => {
+                    tracing::warn!(%error, "the node's lease could not be renewed");
+                    client = None;
+                    RETRY_EVERY
+                }
+            };
+            if Instant::now() >= partitions_due {
+                match dedup::keep_days(&self.pool, self.now(), self.window_days).await {
+                    Ok(()) => partitions_due = Instant::now() + PARTITIONS_EVERY,
+                    Err(error) => tracing::warn!(%error, "the daily partitions could not be made"),
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Renews the lease; false when another process has taken the node's place.
+    async fn renew(&self, client: &mut Option<Client>) -> Result<bool, StoreError> {
+        let open = match client {
+            Some(open) => open,
+            None => client.insert(self.open_verified().await?),
+        };
+        // Taken before asking: the lease runs from some instant after it.
+        let asked = self.start.elapsed();
+        let Some(renewed) = nodes::renew(open, self.id, self.incarnation).await? else {
+            return Ok(false);
+        };
+        let answered = self.start.elapsed();
+        let middle_ms = i64::try_from((asked + answered).as_millis() / 2).unwrap_or_default();
+        self.origin_ms.store(renewed.now.get() - middle_ms, Ordering::Relaxed);
+        let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+        self.renewed_ms.store(asked_ms, Ordering::Relaxed);
+        let mark = {
+            let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(mark) = mark.as_mut() {
+                mark.flushed = mark.flushed.max(renewed.flushed);
+            }
+            mark.clone()
+        };
+        if let Some(mark) = mark
+            && let Err(error) = self.mark_file.save(&mark).await
+        {
+            tracing::warn!(%error, "the high-water mark could not be written");
+        }
+        Ok(true)
+    }
+}
