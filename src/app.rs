@@ -17,14 +17,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Settings, SettingsError};
+use crate::actors::{Engine, EngineSettings, ReadReceipts};
+use crate::cluster;
+use crate::config::{Settings, SettingsError, Switch};
 use crate::http::inside::{self, Readiness};
+use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
+use crate::ids::NodeId;
 use crate::store::StoreError;
 use crate::store::child;
 use crate::store::connect::MessageLoss;
 use crate::store::embedded::{Progress, State};
 use crate::store::folder::FolderError;
+use crate::store::identity::HighWaterFile;
 use crate::store::migrate;
 use crate::store::source::{self, Choice, Database, SourceError};
 
@@ -99,6 +104,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// Another process has taken the node's place.
+    #[error(transparent)]
+    Replaced(#[from] cluster::node::Replaced),
     /// The system refused something that is always there.
     #[error("{what}: {error}")]
     System {
@@ -195,7 +203,13 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     );
     let outcome = match signals.pass_on_to(&stop_database, opening).await {
         Ok(database) => {
-            let node = Node { settings, readiness, progress: progress.clone() };
+            let node = Node {
+                node: NodeId::from_store(i64::try_from(node).unwrap_or(i64::MAX)),
+                data_dir: data_dir.clone(),
+                settings,
+                readiness,
+                progress: progress.clone(),
+            };
             let served = node.serve(&database, &signals.stop, outer, || tell_ready(&ready)).await;
             progress("stopping");
             database.close().await;
@@ -216,6 +230,8 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
 
 /// What is needed between the database and the clients.
 struct Node {
+    node: NodeId,
+    data_dir: PathBuf,
     settings: Settings,
     readiness: Readiness,
     progress: Progress,
@@ -237,19 +253,38 @@ impl Node {
         self.readiness.watch_database(pool.clone());
         let watching = database.private_state().map(|state| tokio::spawn(watch_private(state)));
 
+        let (node, engine) = tokio::select! {
+            started = self.start_engine(database, &pool) => started?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let keep = CancellationToken::new();
+        let keeping = tokio::spawn({
+            let (node, keep) = (node.clone(), keep.clone());
+            async move { node.keep(keep).await }
+        });
+
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let address = outer.address();
-        let clients = http::serve(outer, workers, |_: &mut ServiceConfig| {}).map_err(|error| {
-            cannot_listen("http", &address.ip().to_string(), address.port(), error)
-        })?;
+        let route =
+            WebSocketRoute { engine: engine.clone(), origins: self.settings.http.origins.clone() };
+        let clients = http::serve(outer, workers, move |config: &mut ServiceConfig| {
+            http::outer_routes(config, &route);
+        })
+        .map_err(|error| cannot_listen("http", &address.ip().to_string(), address.port(), error))?;
         let handle = clients.handle();
         let served = tokio::spawn(clients);
         self.readiness.tell(SERVING, true, None);
         tell_ready();
 
-        stop.cancelled().await;
+        tokio::pin!(keeping);
+        let replaced = tokio::select! {
+            () = stop.cancelled() => None,
+            kept = &mut keeping => kept.ok().and_then(Result::err),
+        };
         self.readiness.tell(SERVING, false, Some("stopping"));
+        engine.drain().await;
         handle.stop(true).await;
+        keep.cancel();
         if let Ok(Err(error)) = served.await {
             tracing::warn!(%error, "the outer port ended with an error");
         }
@@ -257,7 +292,35 @@ impl Node {
         if let Some(watching) = watching {
             watching.abort();
         }
-        Ok(())
+        replaced.map_or(Ok(()), |replaced| Err(replaced.into()))
+    }
+
+    /// Joins the database as a node, and starts the actors.
+    async fn start_engine(
+        &self,
+        database: &Database,
+        pool: &Pool,
+    ) -> Result<(Arc<cluster::node::Node>, Engine), ServeError> {
+        let window_days = u32::from(self.settings.dedup.window_days);
+        let node = cluster::node::Node::join(
+            self.node,
+            database.connector().clone(),
+            pool.clone(),
+            HighWaterFile::new(&self.data_dir),
+            window_days,
+        )
+        .await?;
+        let settings = EngineSettings {
+            read_receipts: match self.settings.receipts.read {
+                Switch::On => ReadReceipts::On,
+                Switch::Off => ReadReceipts::Off,
+            },
+            dedup_window_days: window_days,
+            sends_per_s: self.settings.limits.sends_per_s,
+            sends_burst: self.settings.limits.sends_burst,
+        };
+        let engine = Engine::start(node.clone(), pool.clone(), settings);
+        Ok((node, engine))
     }
 
     /// A pool on a database that may be trusted and has our tables.

@@ -30,8 +30,26 @@ pub struct Settings {
     pub receipts: Receipts,
     /// How long a repeated message is recognised.
     pub dedup: Dedup,
+    /// How much one client may ask for.
+    pub limits: Limits,
     /// What is written to standard error.
     pub log: Log,
+}
+
+/// Settings of what one client may ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Messages that one session may send in a second, on average.
+    pub sends_per_s: u32,
+    /// Messages that one session may send at once beyond that.
+    pub sends_burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { sends_per_s: 2_000, sends_burst: 4_000 }
+    }
 }
 
 /// Settings of the outer HTTP port.

@@ -749,39 +749,48 @@ impl SessionActor {
         let now = Instant::now();
         let mut effects = std::mem::take(&mut self.effects);
         rule(&mut self.order, now, &mut effects);
-        let mut rejected = Vec::new();
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Forward { conversation, place, key, payload } => {
-                    if let Err(error) = self.forward(&conversation, place, key, payload) {
-                        rejected.push((conversation, place, key, error));
-                    }
-                }
-                Effect::Acked { conversation, commands, answer } => {
-                    self.acked(&conversation, commands, answer);
-                }
-                Effect::Refused { commands, reason } => {
-                    for command in commands {
-                        self.reply(command, Err(reason.clone()));
-                    }
-                }
-                Effect::OrderBroken { commands, awaited } => {
-                    for command in commands {
-                        let message = "an earlier message must come first, then this one again";
-                        let mut error = ErrorBody::new(Code::OrderBroken, message);
-                        error.client_msg_id = Some(awaited);
-                        self.reply(command, Err(error));
-                    }
-                }
+        // What could not be passed on is refused, which may break the order of others in turn.
+        while !effects.is_empty() {
+            let mut refused = Vec::new();
+            for effect in effects.drain(..) {
+                refused.extend(self.perform(effect));
+            }
+            for (conversation, place, key, error) in refused {
+                let verdict = order::Verdict::Curable(error);
+                self.order.verdict(now, &conversation, place, key, verdict, &mut effects);
             }
         }
         self.effects = effects;
-        for (conversation, place, key, error) in rejected {
-            let verdict = order::Verdict::Curable(error);
-            self.order(|order, now, effects| {
-                order.verdict(now, &conversation, place, key, verdict, effects);
-            });
+    }
+
+    /// Performs one effect; returns a send that could not be passed on.
+    fn perform(
+        &mut self,
+        effect: Effect<Conversation, Draft, Ack, ErrorBody>,
+    ) -> Option<(Conversation, Place, ClientMsgId, ErrorBody)> {
+        match effect {
+            Effect::Forward { conversation, place, key, payload } => {
+                let passed_on = self.forward(&conversation, place, key, payload);
+                return passed_on.err().map(|error| (conversation, place, key, error));
+            }
+            Effect::Acked { conversation, commands, answer } => {
+                self.acked(&conversation, commands, answer);
+            }
+            Effect::Refused { commands, reason } => {
+                for command in commands {
+                    self.reply(command, Err(reason.clone()));
+                }
+            }
+            Effect::OrderBroken { commands, awaited } => {
+                for command in commands {
+                    let message = "an earlier message must come first, then this one again";
+                    let mut error = ErrorBody::new(Code::OrderBroken, message);
+                    error.client_msg_id = Some(awaited);
+                    self.reply(command, Err(error));
+                }
+            }
         }
+        None
     }
 
     fn forward(

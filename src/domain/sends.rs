@@ -246,8 +246,8 @@ impl<P> Sends<P> {
             Input::Submitted { waiter, to, key, hash, payload } => {
                 match self.take_place(waiter, &to) {
                     Turn::Next => self.submitted(now, waiter, to, key, hash, payload, effects),
-                    Turn::Over => {}
-                    Turn::OutOfTurn => {
+                    Turn::Past => {}
+                    Turn::TooFar => {
                         let verdict = Verdict::Resubmit;
                         effects.push(Effect::Tell { waiter, to, key, verdict });
                     }
@@ -281,16 +281,16 @@ impl<P> Sends<P> {
             && place.run <= known.run
         {
             if place.run < known.run || known.closed {
-                return Turn::Over;
+                return Turn::Past;
             }
             if place.n == known.last + 1 {
                 known.last = place.n;
                 return Turn::Next;
             }
-            return Turn::OutOfTurn;
+            return Turn::TooFar;
         }
         if place.n != 0 {
-            return Turn::OutOfTurn;
+            return Turn::TooFar;
         }
         // Forgetting a run costs one resubmission; the session that has more than this under way does not exist.
         if runs.len() >= limits::KNOWN_RUNS
@@ -414,8 +414,8 @@ impl<P> Sends<P> {
 enum Turn {
     Next,
     /// Of a run that is over: the session has answered it, or passed it on anew.
-    Over,
-    OutOfTurn,
+    Past,
+    TooFar,
 }
 
 fn repeat(same: bool, seq: Seq, message_id: MessageId) -> Verdict<Ack, Refusal> {

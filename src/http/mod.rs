@@ -7,13 +7,17 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
+use self::ws::WebSocketRoute;
+use crate::protocol::WEBSOCKET_PATH;
 use actix_web::dev::Server;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub mod inside;
+mod peer;
+pub mod ws;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -81,9 +85,17 @@ where
     Ok(server
         .workers(workers)
         .tcp_nodelay(true)
+        .on_connect(peer::on_connect)
         .client_request_timeout(REQUEST_WITHIN)
         .shutdown_timeout(DRAIN_S)
         .disable_signals()
         .listen(port.listen()?)?
         .run())
+}
+
+/// What stands behind the outer port.
+pub fn outer_routes(config: &mut ServiceConfig, websocket: &WebSocketRoute) {
+    config
+        .app_data(Data::new(websocket.clone()))
+        .route(WEBSOCKET_PATH, actix_web::web::get().to(ws::open));
 }

@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use actix::prelude::*;
+use actix_http::ws::Item;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{
-    self, CloseCode, CloseReason, Item, ProtocolError, WebsocketContext, WsResponseBuilder,
+    self, CloseCode, CloseReason, ProtocolError, WebsocketContext, WsResponseBuilder,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -72,8 +73,7 @@ fn origin_is_allowed(request: &HttpRequest, allowed: &[String]) -> bool {
         return true;
     }
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let authority =
-        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     // The whole authority, not an end of it: `evil-example.org` is not `example.org`.
     authority.is_some() && authority == host
 }
@@ -82,9 +82,9 @@ fn subprotocol_is_known(request: &HttpRequest) -> bool {
     let mut asked = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).peekable();
     asked.peek().is_none()
         || asked.any(|header| {
-            header.to_str().is_ok_and(|names| {
-                names.split(',').any(|name| name.trim() == SUBPROTOCOL_JSON)
-            })
+            header
+                .to_str()
+                .is_ok_and(|names| names.split(',').any(|name| name.trim() == SUBPROTOCOL_JSON))
         })
 }
 
@@ -319,8 +319,9 @@ impl Connection {
     }
 }
 
+/// The crate tells bad text and a broken connection apart by their words alone.
 fn is_bad_utf8(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<std::str::Utf8Error>())
+    error.to_string().contains("utf-8")
 }
 
 fn bytestring(text: Bytes) -> Option<bytestring::ByteString> {

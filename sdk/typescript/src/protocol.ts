@@ -300,7 +300,7 @@ export type ErrorBody = {
 };
 
 /** Why a session was ended by a decision. */
-export type KickReason = "replaced";
+export type KickReason = "replaced" | "policy";
 
 /** An event. */
 export type Event = { "event": "message.new", "body": Message } | { "event": "message.delivered", "body": {
