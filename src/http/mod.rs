@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub mod inside;
 mod peer;
+pub mod web;
 pub mod ws;
 
 /// Connections that wait to be accepted.

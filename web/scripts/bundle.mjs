@@ -1,0 +1,64 @@
+// Makes the files that the server serves, in memory: the same input gives the same bytes.
+import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+const shared = {
+  absWorkingDir: root,
+  outdir: "dist/assets",
+  entryNames: "[name]-[hash]",
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: ["es2022", "chrome109", "firefox115", "safari16"],
+  legalComments: "none",
+  charset: "utf8",
+  write: false,
+};
+
+/** Everything in dist, by its name there. */
+export async function bundle() {
+  const files = new Map();
+  const add = ({ outputFiles }) => {
+    for (const { path, contents } of outputFiles) {
+      files.set(`assets/${basename(path)}`, Buffer.from(contents));
+    }
+    return `/assets/${basename(outputFiles[0].path)}`;
+  };
+
+  const ticker = add(await build({ ...shared, entryPoints: ["src/ticker.ts"] }));
+  const js = add(
+    await build({
+      ...shared,
+      entryPoints: ["src/main.tsx"],
+      jsx: "automatic",
+      jsxImportSource: "preact",
+      define: { TICKER_URL: JSON.stringify(ticker) },
+    }),
+  );
+  const css = add(await build({ ...shared, entryPoints: ["src/style.css"] }));
+
+  for (const name of readdirSync(`${root}/public`)) {
+    const bytes = readFileSync(`${root}/public/${name}`);
+    const isPage = name.endsWith(".html");
+    files.set(
+      name,
+      isPage ? Buffer.from(String(bytes).replace("%css%", css).replace("%js%", js)) : bytes,
+    );
+  }
+  files.set("licenses.txt", Buffer.from(licenses()));
+  return files;
+}
+
+/** The bundle carries these packages, and they ask for their notices to go along. */
+function licenses() {
+  return ["preact", "@preact/signals", "@preact/signals-core"]
+    .map((name) => {
+      const notice = readFileSync(`${root}/node_modules/${name}/LICENSE`, "utf8");
+      return `${name}\n\n${notice.trim()}\n`;
+    })
+    .join("\n---\n\n");
+}

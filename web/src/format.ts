@@ -1,0 +1,91 @@
+// How times, names and texts are written for people.
+
+const DAY_MS = 86_400_000;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
+const shortWeekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
+const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" });
+const dateWithYear = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
+const shortDate = new Intl.DateTimeFormat(undefined, { dateStyle: "short" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+/** How many midnights lie between then and now. */
+function daysAgo(ms: number, nowMs: number): number {
+  const midnight = (at: number): number => new Date(at).setHours(0, 0, 0, 0);
+  return Math.round((midnight(nowMs) - midnight(ms)) / DAY_MS);
+}
+
+export function timeOfDay(ms: number): string {
+  return clock.format(ms);
+}
+
+export function exactTime(ms: number): string {
+  return exact.format(ms);
+}
+
+/** The day, as a line between messages names it. */
+export function dayName(ms: number, nowMs: number): string {
+  const days = daysAgo(ms, nowMs);
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  if (days < 7) return weekday.format(ms);
+  const sameYear = new Date(ms).getFullYear() === new Date(nowMs).getFullYear();
+  return (sameYear ? date : dateWithYear).format(ms);
+}
+
+/** When, in the little room that a row of the list has. */
+export function shortTime(ms: number, nowMs: number): string {
+  const days = daysAgo(ms, nowMs);
+  if (days <= 0) return timeOfDay(ms);
+  if (days === 1) return "Yesterday";
+  return days < 7 ? shortWeekday.format(ms) : shortDate.format(ms);
+}
+
+export function isSameDay(a: number, b: number): boolean {
+  return daysAgo(a, b) === 0;
+}
+
+/** One or two letters for a person without a picture. */
+export function initials(user: string): string {
+  const words = user.split(/[^A-Za-z0-9]+/).filter((word) => word !== "");
+  const [first = user, second] = words;
+  const letters = second === undefined ? first.slice(0, 2) : `${first[0]}${second[0]}`;
+  return letters.toUpperCase();
+}
+
+/** One of twelve colours, the same for a user everywhere. */
+export function hue(user: string): number {
+  let hash = 0;
+  for (const character of user) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % 12;
+}
+
+export function unreadLabel(count: number): string {
+  return count > 99 ? "99+" : `${count}`;
+}
+
+const URLS = /\bhttps?:\/\/[^\s<>"']+/g;
+const AFTER_URL = /[.,;:!?)\]}…]+$/;
+
+/** A text cut into plain pieces and links. */
+export function withLinks(text: string): Array<{ text: string; href?: string }> {
+  const pieces: Array<{ text: string; href?: string }> = [];
+  let end = 0;
+  for (const match of text.matchAll(URLS)) {
+    const url = match[0].replace(AFTER_URL, "");
+    if (!URL.canParse(url)) continue;
+    if (match.index > end) pieces.push({ text: text.slice(end, match.index) });
+    pieces.push({ text: url, href: url });
+    end = match.index + url.length;
+  }
+  if (end < text.length) pieces.push({ text: text.slice(end) });
+  return pieces;
+}
+
+const ONLY_EMOJI = /^(?:\p{Extended_Pictographic}|\p{Emoji_Component}|\s){1,12}$/u;
+
+/** A greeting of a few emoji is shown larger. Digits are emoji components too, and are not meant. */
+export function isOnlyEmoji(text: string): boolean {
+  return ONLY_EMOJI.test(text) && /\p{Extended_Pictographic}/u.test(text) && !/[0-9#*]/.test(text);
+}

@@ -1,0 +1,214 @@
+import { type Chat, type ChatMessage, receiptOf } from "@rookery/client";
+import { useRef, useState } from "preact/hooks";
+import { shortTime, unreadLabel } from "../format.ts";
+import type { Messenger } from "../messenger.ts";
+import { goTo, openChat } from "../route.ts";
+import { Avatar } from "./avatar.tsx";
+import { PlusIcon, SearchIcon, SignOutIcon } from "./icons.tsx";
+import { ReceiptMark } from "./receipt.tsx";
+import { isUserId } from "./sign-in.tsx";
+
+const NEAR_END_PX = 400;
+
+export function Sidebar({ messenger, onSignOut }: { messenger: Messenger; onSignOut: () => void }) {
+  const [search, setSearch] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  const list = useRef<HTMLUListElement>(null);
+  const { user } = messenger.account;
+  const wanted = search.trim();
+  const chats = messenger.chats.value.filter(({ peer }) =>
+    peer.toLowerCase().includes(wanted.toLowerCase()),
+  );
+  const isNew = wanted !== "" && !chats.some(({ peer }) => peer === wanted);
+
+  const start = (peer: string): void => {
+    setSearch("");
+    goTo(`user:${peer}`);
+  };
+
+  /** Arrow keys walk through the list, from the search field on. */
+  const walk = (event: KeyboardEvent): void => {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    const rows = [...(list.current?.querySelectorAll<HTMLElement>("a") ?? [])];
+    const at = rows.indexOf(document.activeElement as HTMLElement);
+    const next = at + (event.key === "ArrowDown" ? 1 : -1);
+    if (next < 0) field.current?.focus();
+    else rows[next]?.focus();
+    event.preventDefault();
+  };
+
+  return (
+    <nav class="sidebar" aria-label="Conversations">
+      <header class="bar">
+        <Avatar user={user} />
+        <strong class="bar-name">{user}</strong>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Start a conversation"
+          title="Start a conversation"
+          onClick={() => field.current?.focus()}
+        >
+          <PlusIcon />
+        </button>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Sign out"
+          title="Sign out"
+          onClick={onSignOut}
+        >
+          <SignOutIcon />
+        </button>
+      </header>
+
+      <form
+        class="search"
+        onKeyDown={walk}
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (isUserId(wanted)) start(wanted);
+        }}
+      >
+        <SearchIcon />
+        <input
+          ref={field}
+          type="search"
+          name="search"
+          value={search}
+          onInput={(event) => setSearch(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape" || search === "") return;
+            setSearch("");
+            event.preventDefault();
+          }}
+          aria-label="Find a conversation, or start one with a user id"
+          placeholder="Find, or start with a user id"
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+        />
+      </form>
+
+      <ul
+        ref={list}
+        class="chats"
+        onKeyDown={walk}
+        onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
+          if (!messenger.hasMoreChats.value) return;
+          if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) messenger.loadMoreChats();
+        }}
+      >
+        {isNew && <StartRow wanted={wanted} onStart={start} />}
+        {chats.map((chat) => (
+          <ChatRow key={chat.id} chat={chat} me={user} nowMs={messenger.serverNowMs} />
+        ))}
+      </ul>
+      {wanted === "" && chats.length === 0 && <EmptyList loaded={messenger.listLoaded.value} />}
+    </nav>
+  );
+}
+
+function StartRow({ wanted, onStart }: { wanted: string; onStart: (peer: string) => void }) {
+  if (!isUserId(wanted)) {
+    return (
+      <li class="chats-hint">
+        A user id has 1 to 64 of the characters <code>A-Z a-z 0-9 _ . @ # + = -</code>
+      </li>
+    );
+  }
+  return (
+    <li>
+      <a
+        class="row"
+        href={`#/${encodeURIComponent(`user:${wanted}`)}`}
+        onClick={(event) => {
+          event.preventDefault();
+          onStart(wanted);
+        }}
+      >
+        <span class="avatar avatar-new" aria-hidden="true">
+          <PlusIcon />
+        </span>
+        <span class="row-text">
+          <span class="row-name">{wanted}</span>
+          <span class="row-last">Start a conversation</span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+function ChatRow({ chat, me, nowMs }: { chat: Chat; me: string; nowMs: number }) {
+  const { id, peer, unread } = chat;
+  const last = chat.pending.at(-1) ?? newest(chat.last, chat.messages.at(-1));
+  return (
+    <li>
+      <a
+        class={`row${unread > 0 ? " row-unread" : ""}`}
+        href={`#/${encodeURIComponent(id)}`}
+        aria-current={openChat.value === id ? "page" : undefined}
+        onClick={(event) => {
+          event.preventDefault();
+          goTo(id);
+        }}
+      >
+        <Avatar user={peer} />
+        <span class="row-text">
+          <span class="row-top">
+            <span class="row-name">
+              {peer}
+              {peer === me && <span class="bar-note"> (you)</span>}
+            </span>
+            {last !== undefined && (
+              <time class="row-time" dateTime={new Date(last.sentAtMs).toISOString()}>
+                {shortTime(last.sentAtMs, nowMs)}
+              </time>
+            )}
+          </span>
+          <span class="row-bottom">
+            <span class="row-last" dir="auto">
+              {last?.mine === true && (peer !== me || last.state !== "stored") && (
+                <ReceiptMark receipt={receiptOf(chat, last)} />
+              )}
+              {last !== undefined && preview(last)}
+            </span>
+            {unread > 0 && (
+              <span class="badge" role="img" aria-label={`${unread} unread`}>
+                {unreadLabel(unread)}
+              </span>
+            )}
+          </span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+function newest(a: ChatMessage | undefined, b: ChatMessage | undefined): ChatMessage | undefined {
+  return (a?.seq ?? 0) >= (b?.seq ?? 0) ? a : b;
+}
+
+function preview({ content }: ChatMessage): string {
+  return content.type === "text" ? content.text : "A message that this page cannot show";
+}
+
+function EmptyList({ loaded }: { loaded: boolean }) {
+  if (!loaded) {
+    return (
+      <div class="skeletons" aria-hidden="true">
+        <span />
+        <span />
+        <span />
+      </div>
+    );
+  }
+  return (
+    <div class="empty-list">
+      <p>
+        <strong>No conversations yet</strong>
+      </p>
+      <p>Type a user id above to write to someone.</p>
+    </div>
+  );
+}
