@@ -98,5 +98,6 @@ where
 pub fn outer_routes(config: &mut ServiceConfig, websocket: &WebSocketRoute) {
     config
         .app_data(Data::new(websocket.clone()))
-        .route(WEBSOCKET_PATH, actix_web::web::get().to(ws::open));
+        .route(WEBSOCKET_PATH, actix_web::web::get().to(ws::open))
+        .configure(web::configure);
 }
