@@ -35,6 +35,8 @@ use crate::store::source::{self, Choice, Database, SourceError};
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
 const SERVING: &str = "serving";
+/// The dependency that says whether messages can be stored.
+const WRITERS: &str = "writers";
 /// How often old samples of the metrics are swept out.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -320,6 +322,12 @@ impl Node {
             sends_burst: self.settings.limits.sends_burst,
         };
         let engine = Engine::start(node.clone(), pool.clone(), settings);
+        engine.started().await;
+        let (readiness, watched) = (self.readiness.clone(), engine.clone());
+        tokio::spawn(async move {
+            let tell = |up: bool| readiness.tell(WRITERS, up, (!up).then_some("not connected"));
+            watched.watch_writers(tell).await;
+        });
         Ok((node, engine))
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::engine::ReadReceipts;
+use super::engine::{ReadReceipts, Writers};
 use super::registry::Directory;
 use super::user::CursorsMoved;
 use crate::cluster::node::Node;
@@ -65,6 +65,7 @@ pub struct CursorActor {
     node: Arc<Node>,
     directory: Arc<Directory>,
     read_receipts: ReadReceipts,
+    writers: Arc<Writers>,
     waiting: HashMap<CursorKey, Wanted>,
     writer: Option<Rc<CursorWriter>>,
     busy: bool,
@@ -77,11 +78,12 @@ impl CursorActor {
         node: Arc<Node>,
         directory: Arc<Directory>,
         read_receipts: ReadReceipts,
+        writers: Arc<Writers>,
     ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(limits::JOURNAL_MAILBOX);
             let waiting = HashMap::new();
-            Self { node, directory, read_receipts, waiting, writer: None, busy: false }
+            Self { node, directory, read_receipts, writers, waiting, writer: None, busy: false }
         })
     }
 }
@@ -128,6 +130,7 @@ impl Handler<Connected> for CursorActor {
 
     fn handle(&mut self, Connected(writer): Connected, ctx: &mut Self::Context) {
         self.writer = Some(writer);
+        self.writers.came_up();
         self.write_next(ctx);
     }
 }
@@ -155,7 +158,9 @@ impl Handler<Written> for CursorActor {
                         })
                         .or_insert(Wanted { raise, ticket: None });
                 }
-                self.writer = None;
+                if self.writer.take().is_some() {
+                    self.writers.went_down();
+                }
                 self.connect(ctx);
             }
         }

@@ -53,7 +53,26 @@ pub(super) struct Shared {
     pub(super) cursors: Addr<CursorActor>,
     pub(super) reads: Semaphore,
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
+    writers: Arc<Writers>,
     sessions: AtomicU64,
+}
+
+/// Which of the node's writers have a connection to the store.
+pub(super) struct Writers {
+    up: watch::Sender<usize>,
+}
+
+impl Writers {
+    /// The journals, and the writer of cursors.
+    const ALL: usize = limits::JOURNALS + 1;
+
+    pub(super) fn came_up(&self) {
+        self.up.send_modify(|up| *up += 1);
+    }
+
+    pub(super) fn went_down(&self) {
+        self.up.send_modify(|up| *up = up.saturating_sub(1));
+    }
 }
 
 impl Engine {
@@ -62,10 +81,12 @@ impl Engine {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
         let directory = Arc::new(Directory::default());
+        let writers = Arc::new(Writers { up: watch::Sender::new(0) });
         let journals = (0..limits::JOURNALS)
             .map(|no| {
                 let (node, directory) = (node.clone(), directory.clone());
-                JournalActor::start_on(&arbiters[no % arbiters.len()], no, node, directory)
+                let arbiter = &arbiters[no % arbiters.len()];
+                JournalActor::start_on(arbiter, no, node, directory, writers.clone())
             })
             .collect();
         let cursors = CursorActor::start_on(
@@ -73,6 +94,7 @@ impl Engine {
             node.clone(),
             directory.clone(),
             settings.read_receipts,
+            writers.clone(),
         );
         let registry = Registry::start_with(directory.clone(), arbiters);
         let shared = Arc::new(Shared {
@@ -85,6 +107,7 @@ impl Engine {
             journals,
             cursors,
             reads: Semaphore::new(limits::READS_AT_ONCE),
+            writers,
             sessions: AtomicU64::new(1),
         });
         let mut epoch = node.epoch();
@@ -94,6 +117,24 @@ impl Engine {
             }
         });
         Self { shared }
+    }
+
+    /// Whether all writers have a connection to the store, and when that changes.
+    pub async fn watch_writers(&self, mut tell: impl FnMut(bool)) {
+        let mut up = self.shared.writers.up.subscribe();
+        loop {
+            tell(*up.borrow_and_update() == Writers::ALL);
+            if up.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves when all writers have a connection to the store.
+    pub async fn started(&self) {
+        let mut up = self.shared.writers.up.subscribe();
+        // Fails only when the engine is gone, and with it whoever waits.
+        let _ = up.wait_for(|up| *up == Writers::ALL).await;
     }
 
     /// Tells all sessions to come back later, and ends them. Returns when none is left, or after the time to close.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use bytes::Bytes;
 
+use super::engine::Writers;
 use super::registry::Directory;
 use super::user::{Entry, Settlement, Written};
 use crate::cluster::node::Node;
@@ -76,6 +77,7 @@ pub struct JournalActor {
     no: usize,
     node: Arc<Node>,
     directory: Arc<Directory>,
+    writers: Arc<Writers>,
     journal: Journal<Outgoing>,
     writer: Option<Rc<Writer>>,
     effects: Vec<Effect<Outgoing>>,
@@ -88,11 +90,12 @@ impl JournalActor {
         no: usize,
         node: Arc<Node>,
         directory: Arc<Directory>,
+        writers: Arc<Writers>,
     ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(limits::JOURNAL_MAILBOX);
             let journal = Journal::new(Instant::now());
-            Self { no, node, directory, journal, writer: None, effects: Vec::new() }
+            Self { no, node, directory, writers, journal, writer: None, effects: Vec::new() }
         })
     }
 }
@@ -147,6 +150,7 @@ impl Handler<Claimed> for JournalActor {
             );
         }
         self.writer = Some(writer);
+        self.writers.came_up();
         self.decide(Input::Fenced(found), ctx);
     }
 }
@@ -202,7 +206,7 @@ impl JournalActor {
                 Ok(AppendOutcome::Known(known)) => Appended::Known(known),
                 Ok(AppendOutcome::Fenced) => {
                     tracing::warn!(journal = no, "the writer was fenced, the journal claims anew");
-                    actor.writer = None;
+                    actor.lose_writer();
                     Appended::Unknown
                 }
                 Err(StoreError::Unknown { waited }) => {
@@ -214,7 +218,7 @@ impl JournalActor {
                         ?waited,
                         "the connection broke, the outcome of its statement is unknown"
                     );
-                    actor.writer = None;
+                    actor.lose_writer();
                     Appended::Unknown
                 }
                 Err(error) => {
@@ -224,6 +228,12 @@ impl JournalActor {
             };
             ctx.notify(StatementEnded(appended));
         }));
+    }
+
+    fn lose_writer(&mut self) {
+        if self.writer.take().is_some() {
+            self.writers.went_down();
+        }
     }
 
     /// Connects until it succeeds: verify the database, raise the fence, look up what is unresolved.

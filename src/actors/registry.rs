@@ -37,10 +37,15 @@ pub struct Enter {
 #[rtype(result = "()")]
 pub struct Idle(pub UserNo);
 
-/// A user that was told to finish has done so.
+/// A user has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Finished(pub UserNo);
+pub struct Finished {
+    /// The user.
+    pub user: UserNo,
+    /// Sessions that came while it was about to end.
+    pub late: Vec<Enter>,
+}
 
 /// The epoch of the store has changed: all clients must sync.
 #[derive(Message)]
@@ -113,10 +118,13 @@ impl Directory {
     /// left out, and the user's clients then sync.
     pub fn written(&self, user: UserNo, written: Written) {
         let Some(listed) = self.users.get(&user) else { return };
-        if written.settlements.is_empty() {
-            listed.push(written);
-        } else {
-            mailbox::insist(&listed.address, written);
+        if let Err(SendError::Full(mut written)) = listed.address.try_send(written) {
+            // What waits for room may be overtaken, and entries must come in order: they are synced instead.
+            listed.state.behind.store(true, Ordering::Release);
+            written.entries.clear();
+            if !written.settlements.is_empty() {
+                mailbox::insist(&listed.address, written);
+            }
         }
     }
 
@@ -224,11 +232,10 @@ impl Handler<Idle> for Registry {
 impl Handler<Finished> for Registry {
     type Result = ();
 
-    fn handle(&mut self, Finished(user): Finished, ctx: &mut Self::Context) {
-        if let Some(ending) = self.ending.remove(&user) {
-            for enter in ending.kept {
-                self.handle(enter, ctx);
-            }
+    fn handle(&mut self, Finished { user, late }: Finished, ctx: &mut Self::Context) {
+        let kept = self.ending.remove(&user).map(|ending| ending.kept).unwrap_or_default();
+        for enter in late.into_iter().chain(kept) {
+            self.handle(enter, ctx);
         }
     }
 }

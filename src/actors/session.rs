@@ -438,6 +438,7 @@ impl Handler<Verdict> for SessionActor {
         self.order(|order, now, effects| {
             order.verdict(now, &conversation, place, key, verdict, effects);
         });
+        self.look_awaited(Taken::Yes);
         self.pump();
     }
 }
@@ -537,8 +538,14 @@ impl Handler<ClockDue> for SessionActor {
             metrics::counter!("rookery_slow_readers_total").increment(1);
             self.outbound.clear();
             self.close(CloseCode::TooSlow);
+        } else if let Phase::Open { user, .. } = &self.phase
+            && !user.connected()
+        {
+            // Its user's actor has panicked; the client comes back to a fresh one.
+            self.close(CloseCode::Internal);
         } else {
             self.order(|order, now, effects| order.tick(now, effects));
+            self.look_awaited(Taken::Yes);
             self.look_behind();
         }
         self.pump();
@@ -806,7 +813,6 @@ impl SessionActor {
         match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
             Ok(()) => Ok(()),
             Err(TellError::Full) => Err(super::user::busy()),
-            // Its user's actor is gone for a reason of its own; the client comes back to a fresh one.
             Err(TellError::Gone) => Err(errors::unavailable()),
         }
     }
@@ -838,8 +844,10 @@ impl SessionActor {
     ) {
         let CursorCommand { conversation: Conversation::User(peer), seq } = cursor;
         let receipt = Receipt { session: self.no, command, kind, peer, seq };
-        if mailbox::tell(user, receipt).is_err() {
-            self.reply(command, Err(super::user::busy()));
+        match mailbox::tell(user, receipt) {
+            Ok(()) => {}
+            Err(TellError::Full) => self.reply(command, Err(super::user::busy())),
+            Err(TellError::Gone) => self.reply(command, Err(errors::unavailable())),
         }
     }
 

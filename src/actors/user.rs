@@ -14,7 +14,7 @@ use super::cursors::Raise;
 use super::engine::{Engine, Shared};
 use super::journal::{Append, Outgoing, Reopened};
 use super::mailbox::{self, TellError};
-use super::registry::{Finished, Idle, UserState};
+use super::registry::{Enter, Finished, Idle, UserState};
 use super::session::{
     Attached, Detached, EnterRefused, Kick, NeedSync, Push, ReceiptDone, SessionActor, SessionShut,
     Verdict,
@@ -283,7 +283,10 @@ pub struct UserActor {
     receipts: HashMap<ConversationNo, Vec<WaitingReceipt>>,
     tickets: u64,
     idle_since: Instant,
+    /// Set once the registry was asked to end this actor.
     leaving: bool,
+    /// Sessions that came since.
+    late: Vec<Attach>,
 }
 
 impl UserActor {
@@ -315,6 +318,7 @@ impl UserActor {
                 tickets: 0,
                 idle_since: Instant::now(),
                 leaving: false,
+                late: Vec::new(),
             }
         })
     }
@@ -332,7 +336,16 @@ impl Actor for UserActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        mailbox::insist(&self.shared().registry, Finished(self.no));
+        self.state.set_sessions(0);
+        let late = std::mem::take(&mut self.late).into_iter().map(|attach| Enter {
+            engine: self.engine.clone(),
+            user: self.no,
+            id: self.id.clone(),
+            app: self.app,
+            attach,
+        });
+        let finished = Finished { user: self.no, late: late.collect() };
+        mailbox::insist(&self.shared().registry, finished);
     }
 }
 
@@ -342,6 +355,11 @@ impl Handler<Attach> for UserActor {
     fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) {
         if attach.shut {
             mailbox::insist(&attach.address, SessionShut);
+            return;
+        }
+        if self.leaving {
+            // The registry is about to take this actor out of the directory; the next one lets the session in.
+            self.late.push(attach);
             return;
         }
         let same_device = |platform: Platform, device: &DeviceId| {
@@ -615,6 +633,7 @@ impl Handler<IdleCheckDue> for UserActor {
 
     fn handle(&mut self, _: IdleCheckDue, _: &mut Self::Context) {
         self.sweep();
+        self.look_behind();
         let needed = !self.sessions.is_empty()
             || !self.entering.is_empty()
             || !self.sends.is_settled()

@@ -157,9 +157,11 @@ impl Node {
         let mut client: Option<Client> = None;
         let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
         loop {
+            let renewal = tokio::time::timeout(limits::STATEMENT_WITHIN, self.renew(&mut client));
             let outcome = tokio::select! {
-                outcome = self.renew(&mut client) => outcome,
+                Ok(outcome) = renewal => outcome,
                 () = stop.cancelled() => return Ok(()),
+                else => Err(StoreError::Unavailable { reason: "no answer in time".to_owned() }),
             };
             let pause = match outcome {
                 Ok(true) => limits::LEASE_RENEWED_EVERY,
