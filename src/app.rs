@@ -5,16 +5,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::actors::{Engine, EngineSettings, ReadReceipts};
@@ -23,15 +23,23 @@ use crate::config::{Settings, SettingsError, Switch};
 use crate::http::inside::{self, Readiness};
 use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
-use crate::ids::NodeId;
+use crate::ids::{AppId, NodeId, UnixMs};
 use crate::store::StoreError;
+use crate::store::apps;
 use crate::store::child;
 use crate::store::connect::MessageLoss;
 use crate::store::embedded::{Progress, State};
-use crate::store::folder::FolderError;
+use crate::store::folder::{DataFolder, FolderError};
 use crate::store::identity::HighWaterFile;
 use crate::store::migrate;
 use crate::store::source::{self, Choice, Database, SourceError};
+
+pub use demo::{Demo, DemoUser};
+use signals::Signals;
+
+pub mod commands;
+mod demo;
+mod signals;
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
 const SERVING: &str = "serving";
@@ -55,12 +63,14 @@ pub struct Launch {
 }
 
 /// A server that takes clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Ready {
     /// The outer port.
     pub http: SocketAddr,
     /// The inside port.
     pub inside: SocketAddr,
+    /// Whether there are demo users.
+    pub demo: Demo,
 }
 
 impl Ready {
@@ -109,6 +119,9 @@ pub enum ServeError {
     /// Another process has taken the node's place.
     #[error(transparent)]
     Replaced(#[from] cluster::node::Replaced),
+    /// The app is not there.
+    #[error("app {0} does not exist; leave --app out for app 1")]
+    NoSuchApp(AppId),
     /// The system refused something that is always there.
     #[error("{what}: {error}")]
     System {
@@ -137,37 +150,6 @@ pub fn choice(settings: &Settings, loss: MessageLoss) -> Result<Choice, Settings
     Ok(Choice { url: settings.database.url.clone(), postgres_bin: bin, loss })
 }
 
-/// Brings the tables of the database up to what this program knows, and returns what was applied.
-pub fn migrate(
-    settings: &Settings,
-    data_dir: &Path,
-    progress: Progress,
-) -> Result<Vec<String>, ServeError> {
-    with_database(settings, data_dir, progress, async |database| {
-        let (mut client, _) = database.first_contact().await?;
-        Ok(migrate::run(&mut client).await?)
-    })
-}
-
-/// Does one thing with the database: beside a running server, or with a private one that is started for it.
-fn with_database<T>(
-    settings: &Settings,
-    data_dir: &Path,
-    progress: Progress,
-    work: impl AsyncFnOnce(&Database) -> Result<T, ServeError>,
-) -> Result<T, ServeError> {
-    // What is written by a command is small, and a server that may lose messages is refused where they are written.
-    let choice = choice(settings, MessageLoss::Accept)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ServeError::System { what: "no runtime", error })?;
-    runtime.block_on(async {
-        let database = Database::open_for_command(&choice, data_dir, progress).await?;
-        let done = work(&database).await;
-        database.close().await;
-        done
-    })
-}
-
 /// Serves until a signal ends it. Call it on the main thread.
 pub fn run(launch: Launch) -> Result<(), ServeError> {
     actix_web::rt::System::new().block_on(serve(launch))
@@ -187,7 +169,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let node = folder.node()?;
     let outer = take_port("http", &settings.http.host, settings.http.port)?;
     let inner = take_port("inside", &settings.inside.host, settings.inside.port)?;
-    let ready = Ready { http: outer.address(), inside: inner.address() };
+    let inside_address = inner.address();
     let readiness = Readiness::default();
     readiness.tell(SERVING, false, Some("starting"));
     let inside = serve_inside(inner, &readiness, metrics)?;
@@ -207,12 +189,13 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
         Ok(database) => {
             let node = Node {
                 node: NodeId::from_store(i64::try_from(node).unwrap_or(i64::MAX)),
-                data_dir: data_dir.clone(),
+                folder: folder.clone(),
                 settings,
                 readiness,
                 progress: progress.clone(),
             };
-            let served = node.serve(&database, &signals.stop, outer, || tell_ready(&ready)).await;
+            let tell_ready = |http, demo| tell_ready(&Ready { http, inside: inside_address, demo });
+            let served = node.serve(&database, &signals.stop, outer, tell_ready).await;
             progress("stopping");
             database.close().await;
             served
@@ -233,7 +216,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
 /// What is needed between the database and the clients.
 struct Node {
     node: NodeId,
-    data_dir: PathBuf,
+    folder: Arc<DataFolder>,
     settings: Settings,
     readiness: Readiness,
     progress: Progress,
@@ -246,10 +229,11 @@ impl Node {
         database: &Database,
         stop: &CancellationToken,
         outer: BoundPort,
-        tell_ready: impl FnOnce(),
+        tell_ready: impl FnOnce(SocketAddr, Demo),
     ) -> Result<(), ServeError> {
-        let pool = tokio::select! {
-            prepared = self.prepare_store(database) => prepared?,
+        let address = outer.address();
+        let (pool, demo) = tokio::select! {
+            prepared = self.prepare_store(database, address) => prepared?,
             () = stop.cancelled() => return Ok(()),
         };
         self.readiness.watch_database(pool.clone());
@@ -266,7 +250,6 @@ impl Node {
         });
 
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let address = outer.address();
         let route =
             WebSocketRoute { engine: engine.clone(), origins: self.settings.http.origins.clone() };
         let clients = http::serve(outer, workers, move |config: &mut ServiceConfig| {
@@ -276,7 +259,7 @@ impl Node {
         let handle = clients.handle();
         let served = tokio::spawn(clients);
         self.readiness.tell(SERVING, true, None);
-        tell_ready();
+        tell_ready(address, demo);
 
         tokio::pin!(keeping);
         let replaced = tokio::select! {
@@ -308,7 +291,7 @@ impl Node {
             self.node,
             database.connector().clone(),
             pool.clone(),
-            HighWaterFile::new(&self.data_dir),
+            HighWaterFile::new(self.folder.path()),
             window_days,
         )
         .await?;
@@ -331,9 +314,13 @@ impl Node {
         Ok((node, engine))
     }
 
-    /// A pool on a database that may be trusted and has our tables.
-    async fn prepare_store(&self, database: &Database) -> Result<Pool, ServeError> {
-        let (mut client, facts) = database.first_contact().await?;
+    /// A pool on a database that may be trusted, has our tables, the default app, and demo users if it is to.
+    async fn prepare_store(
+        &self,
+        database: &Database,
+        http: SocketAddr,
+    ) -> Result<(Pool, Demo), ServeError> {
+        let (client, facts) = database.first_contact().await?;
         if !facts.off.is_empty() {
             tracing::warn!(
                 off = facts.off.join(", "),
@@ -346,10 +333,40 @@ impl Node {
             );
         }
         (self.progress)("migrating the database");
-        migrate::run(&mut client).await?;
-        drop(client);
-        Ok(database.connector().pool(usize::from(self.settings.database.pool_size))?)
+        prepare_tables(client).await?;
+        let pool = database.connector().pool(usize::from(self.settings.database.pool_size))?;
+        let secret = prepare_default_app(&pool).await?;
+        let demo = match Demo::why_off(database, http) {
+            Some(why) => Demo::end(&self.folder, database, &pool, why).await?,
+            None => Demo::begin(&self.folder, &secret, now())?,
+        };
+        Ok((pool, demo))
     }
+}
+
+/// Brings the tables up to what this program knows, and lets go of the connection, whose time-outs were lifted for it.
+async fn prepare_tables(mut client: Client) -> Result<Vec<String>, StoreError> {
+    migrate::run(&mut client).await
+}
+
+/// Makes app 1 with a secret of its own if it is not there; its newest secret.
+async fn prepare_default_app(pool: &Pool) -> Result<String, ServeError> {
+    let fresh: String =
+        rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    apps::ensure_default(pool, &fresh).await?;
+    newest_secret(pool, AppId::DEFAULT).await
+}
+
+/// The secret that tokens of an app are signed with now.
+async fn newest_secret(pool: &Pool, app: AppId) -> Result<String, ServeError> {
+    let keys = apps::keys(pool, app).await?;
+    keys.into_iter().next().ok_or(ServeError::NoSuchApp(app))
+}
+
+/// The time of this machine, for what a person asks for by hand; clients are judged by the database's.
+fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMs::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn take_port(section: &'static str, host: &str, port: u16) -> Result<BoundPort, ServeError> {
@@ -392,52 +409,5 @@ async fn watch_private(mut state: watch::Receiver<State>) {
         if state.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// The signals that end the server.
-struct Signals {
-    /// Cancelled by the first: stop in order.
-    stop: CancellationToken,
-    /// Cancelled by the second: leave out what the next start can make up for.
-    hurry: CancellationToken,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, ServeError> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| ServeError::System { what: "signals cannot be caught", error })
-        };
-        let mut interrupt = catch(SignalKind::interrupt())?;
-        let mut terminate = catch(SignalKind::terminate())?;
-        let mut hangup = catch(SignalKind::hangup())?;
-        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-        let (first, second) = (stop.clone(), hurry.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                }
-                if first.is_cancelled() {
-                    second.cancel();
-                } else {
-                    first.cancel();
-                }
-            }
-        });
-        Ok(Self { stop, hurry })
-    }
-
-    /// Awaits `work`, which ends early, and in order, once `inner` is cancelled; a signal does that.
-    async fn pass_on_to<T>(&self, inner: &CancellationToken, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        tokio::select! {
-            done = &mut work => return done,
-            () = self.stop.cancelled() => inner.cancel(),
-        }
-        work.await
     }
 }

@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use rookery::app::{self, Launch, Ready};
+use rookery::app::commands::{self, Signing};
+use rookery::app::{self, Demo, Launch, Ready};
 use rookery::config::{self, Loaded, LogFormat, Sources};
+use rookery::ids::{AppId, UserId};
+use rookery::limits;
 use rookery::store::child;
 use rookery::store::connect::MessageLoss;
 use rookery::store::embedded::Progress;
+
+/// How long a token holds when nobody says, in seconds: a week.
+const TOKEN_DEFAULT_S: u64 = 7 * 86_400;
 
 /// A chat engine for other people's products.
 #[derive(Parser)]
@@ -31,6 +37,24 @@ enum Command {
         #[arg(long)]
         accept_message_loss: bool,
     },
+    /// Print a token with which a user logs in, and nothing else.
+    Token {
+        #[command(flatten)]
+        common: Common,
+        /// Who logs in.
+        #[arg(long, value_name = "ID", value_parser = UserId::parse)]
+        user: UserId,
+        /// The app that the user belongs to.
+        #[arg(long, value_name = "ID", default_value = "1", value_parser = app_id)]
+        app: AppId,
+        /// For how many seconds the token holds.
+        #[arg(long, value_name = "N", default_value_t = TOKEN_DEFAULT_S,
+            value_parser = clap::value_parser!(u64).range(1..=limits::TOKEN_VALIDITY_S))]
+        expire_s: u64,
+    },
+    /// The keys that sign tokens.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Bring the tables of the database up to what this program knows; `serve` does so too.
     Migrate {
         #[command(flatten)]
@@ -39,6 +63,15 @@ enum Command {
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Print the number and the secret with which a backend signs tokens for app 1.
+    Show {
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Subcommand)]
@@ -85,9 +118,20 @@ fn perform(command: Command) -> anyhow::Result<()> {
             let loss = if accept_message_loss { MessageLoss::Accept } else { MessageLoss::Refuse };
             serve(loaded, data_dir, loss)
         }
+        Command::Token { common, user, app, expire_s } => {
+            let (loaded, data_dir) = common.load()?;
+            let signing = Signing { app, user, expire_s };
+            let token = commands::token(&loaded.settings, &data_dir, Arc::new(tell), &signing)?;
+            print(&format!("{token}\n"))
+        }
+        Command::Key(KeyCommand::Show { common }) => {
+            let (loaded, data_dir) = common.load()?;
+            let key = commands::key(&loaded.settings, &data_dir, Arc::new(tell))?;
+            print(&format!("sdkappid={}\nsecret={}\n", key.app, key.secret))
+        }
         Command::Migrate { common } => {
             let (loaded, data_dir) = common.load()?;
-            let applied = app::migrate(&loaded.settings, &data_dir, Arc::new(tell))?;
+            let applied = commands::migrate(&loaded.settings, &data_dir, Arc::new(tell))?;
             print(&applied.iter().map(|name| format!("{name}\n")).collect::<String>())
         }
         Command::Config(ConfigCommand::Check { common }) => {
@@ -114,12 +158,29 @@ fn serve(loaded: Loaded, data_dir: PathBuf, loss: MessageLoss) -> anyhow::Result
 
 /// What a person or a script reads on standard output once the server is ready.
 fn announcement(ready: &Ready) -> String {
-    format!(
-        "rookery ready http={} inside={}\n  page   http://{}/\n",
-        ready.http,
-        ready.inside,
-        ready.page()
-    )
+    let page = format!("http://{}/", ready.page());
+    let mut text =
+        format!("rookery ready http={} inside={}\n  page   {page}\n", ready.http, ready.inside);
+    match &ready.demo {
+        Demo::On(users) => {
+            for user in users {
+                // In the fragment, which browsers keep to themselves.
+                text.push_str(&format!(
+                    "  {:<5}  {page}#app={}&user={}&token={}\n",
+                    user.name, user.app, user.name, user.token
+                ));
+            }
+        }
+        Demo::Off { why } => text.push_str(&format!("  the demo users are off: {why}\n")),
+    }
+    text
+}
+
+fn app_id(text: &str) -> Result<AppId, String> {
+    text.parse()
+        .ok()
+        .and_then(AppId::new)
+        .ok_or_else(|| "expected an app from 1 to 2147483647".to_owned())
 }
 
 /// Logs go to standard error; `RUST_LOG` goes before the setting.

@@ -17,6 +17,9 @@ use std::process::Output;
 use common::node::{Node, Options, data_folder, run};
 use common::postgres::Postgres;
 use common::{eventually, get, is_running, send_signal};
+use rookery::domain::usersig;
+use rookery::ids::{AppId, UnixMs, UserId};
+use rookery::limits;
 
 fn is_root() -> bool {
     rookery::store::child::effective_uid() == 0
@@ -323,6 +326,95 @@ fn migrate_works_without_a_server_and_beside_one() {
     node.await_all_ready();
 }
 
+/// What stands in the fragment of the link of a demo user.
+fn demo_token(node: &Node, user: &str) -> Option<String> {
+    let stdout = node.stdout();
+    let begin = format!("http://{}/#app=1&user={user}&token=", node.http());
+    let line = stdout.lines().find_map(|line| line.split_once(&begin).map(|(_, rest)| rest))?;
+    Some(line.to_owned())
+}
+
+/// Second at which tokens of a user begin to hold, as the database has it.
+async fn not_before_s(node: &Node, user: &str) -> i64 {
+    let socket = node.data_dir().join("run");
+    let url = format!("host={} user=rookery dbname=rookery", socket.display());
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let row = client
+        .query_opt("select not_before_s from users where app = 1 and id = $1", &[&user])
+        .await
+        .unwrap();
+    row.map_or(0, |row| row.get(0))
+}
+
+fn text(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn verified(token: &str, secret: &str, user: &str) -> UnixMs {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let now = UnixMs::new(i64::try_from(since.as_millis()).unwrap());
+    let user = UserId::parse(user).unwrap();
+    let app = AppId::DEFAULT;
+    usersig::verify(token, &[secret], app, &user, now, limits::TOKEN_VALIDITY_S).unwrap().expires_at
+}
+
+#[test]
+fn token_prints_a_token_and_key_show_what_signs_it() {
+    let folder = data_folder();
+
+    // Without a server, on a folder that is empty, and then beside one.
+    let key = text(&run(folder.path(), &["key", "show"], &[]));
+    let node = Node::start_in(folder.path(), Options::default());
+    let token = text(&run(folder.path(), &["token", "--user", "carol"], &[]));
+    let same_key = text(&run(folder.path(), &["key", "show"], &[]));
+
+    assert_eq!(key, same_key);
+    let secret = key.strip_prefix("sdkappid=1\nsecret=").unwrap().trim_end();
+    assert_eq!(secret.len(), 64);
+    assert_eq!(token.lines().count(), 1);
+    verified(token.trim_end(), secret, "carol");
+    verified(&demo_token(&node, "alice").unwrap(), secret, "alice");
+    verified(&demo_token(&node, "bob").unwrap(), secret, "bob");
+    for (args, parts) in [
+        (&["token", "--user", "no spaces"][..], "expected only the characters"),
+        (&["token", "--user", "carol", "--app", "7"], "app 7 does not exist"),
+        (&["token", "--user", "carol", "--app", "0"], "2147483647"),
+        (&["token", "--user", "carol", "--expire-s", "99999999999"], "99999999999"),
+    ] {
+        let output = run(folder.path(), args, &[]);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_says(&String::from_utf8_lossy(&output.stderr), &[parts]);
+    }
+}
+
+#[tokio::test]
+async fn demo_users_end_at_an_address_that_others_can_reach() {
+    let folder = data_folder();
+    let mut first = Node::start_in(folder.path(), Options::default());
+    let key = text(&run(folder.path(), &["key", "show"], &[]));
+    let secret = key.rsplit_once('=').unwrap().1.trim_end().to_owned();
+    let token = demo_token(&first, "alice").unwrap();
+    let signed_at_s = |token: &str| verified(token, &secret, "alice").get() / 1000 - 7 * 86_400;
+    assert!(not_before_s(&first, "alice").await <= signed_at_s(&token));
+    first.stop();
+
+    let elsewhere = Options::default().env("ROOKERY__HTTP__HOST", "0.0.0.0");
+    let mut open = Node::start_in(folder.path(), elsewhere);
+
+    assert_eq!(demo_token(&open, "alice"), None);
+    assert_says(&open.stdout(), &["the demo users are off", "0.0.0.0"]);
+    assert!(not_before_s(&open, "alice").await > signed_at_s(&token));
+    assert!(not_before_s(&open, "bob").await > signed_at_s(&token));
+    open.stop();
+
+    // At once, within the same second if it can be.
+    let again = Node::start_in(folder.path(), Options::default());
+    let fresh = demo_token(&again, "alice").unwrap();
+    assert!(not_before_s(&again, "alice").await <= signed_at_s(&fresh));
+}
+
 #[test]
 fn commands_and_a_server_that_start_at_once_take_turns() {
     let folder = data_folder();
@@ -384,10 +476,43 @@ async fn a_named_database_is_used_and_left_running() {
     let mut node =
         Node::start_with(Options::default().env("ROOKERY__DATABASE__URL", &postgres.url()));
     node.await_all_ready();
+    assert_says(&node.stdout(), &["the demo users are off: database.url is set"]);
+    assert_eq!(demo_token(&node, "alice"), None);
     assert_eq!(node.stop().code(), Some(0));
 
     postgres.connect().await;
     postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_database_is_away_is_alive_and_not_ready() {
+    let postgres = Postgres::start(&[]).await;
+    let mut node =
+        Node::start_with(Options::default().env("ROOKERY__DATABASE__URL", &postgres.url()));
+    node.await_all_ready();
+
+    postgres.stop().await;
+
+    let report = eventually("/readyz says 503", || {
+        get(node.inside(), "/readyz").filter(|(status, _)| *status == 503).map(|(_, body)| body)
+    });
+    assert_says(&report, &[r#""ready":false"#, r#""postgres":{"ready":false,"detail":"#]);
+    assert_says(&report, &[r#""serving":{"ready":true}"#]);
+    assert_eq!(get(node.inside(), "/healthz").unwrap().0, 200);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn every_line_of_a_json_log_is_json() {
+    let mut node = Node::start_with(Options::default().env("ROOKERY__LOG__FORMAT", "json"));
+    node.stop();
+
+    let stderr = node.stderr();
+    assert!(stderr.lines().count() > 3, "{stderr}");
+    for line in stderr.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(value["level"].is_string(), "{line}");
+    }
 }
 
 #[test]

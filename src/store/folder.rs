@@ -8,12 +8,14 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::store::child::RunAs;
 
 const LOCK_FILE: &str = "rookery.lock";
 const NODE_FILE: &str = "node.json";
+const DEMO_FILE: &str = "demo.json";
 
 /// What the holder of a data folder does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ pub enum FolderError {
     },
     /// The file with the node's identity makes no sense.
     #[error(
-        "{} is damaged ({why}); restore it, or remove it and the node gets a new identity", .file.display()
+        "{} is damaged ({why}); restore it, or remove it and a new one is made", .file.display()
     )]
     Damaged {
         /// The file.
@@ -126,26 +128,45 @@ impl DataFolder {
 
     /// The node's number: random, positive, made when the folder was first used, kept for ever.
     pub fn node(&self) -> Result<u64, FolderError> {
-        let file = self.path.join(NODE_FILE);
-        let damaged = |why: String| FolderError::Damaged { file: file.clone(), why };
+        if let Some(Identity { node }) = self.note(NODE_FILE)? {
+            if node == 0 || node > i64::MAX.unsigned_abs() {
+                let file = self.path.join(NODE_FILE);
+                return Err(FolderError::Damaged { file, why: "node is out of range".to_owned() });
+            }
+            return Ok(node);
+        }
+        let node = rand::random_range(1..=i64::MAX.unsigned_abs());
+        self.keep_note(NODE_FILE, &Identity { node })?;
+        Ok(node)
+    }
+
+    /// When the last tokens of the demo users were signed, in seconds since 1970, if there ever were any.
+    pub fn demo_signed_at_s(&self) -> Result<Option<i64>, FolderError> {
+        Ok(self.note(DEMO_FILE)?.map(|DemoNote { signed_at_s }| signed_at_s))
+    }
+
+    /// Keeps when tokens of the demo users were signed; to be called before anybody sees them.
+    pub fn keep_demo_signed_at_s(&self, signed_at_s: i64) -> Result<(), FolderError> {
+        self.keep_note(DEMO_FILE, &DemoNote { signed_at_s })
+    }
+
+    fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FolderError> {
+        let file = self.path.join(name);
         match std::fs::read(&file) {
-            Ok(text) => {
-                let identity: Identity =
-                    serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-                if identity.node == 0 || identity.node > i64::MAX.unsigned_abs() {
-                    return Err(damaged("node is out of range".to_owned()));
-                }
-                Ok(identity.node)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let node = rand::random_range(1..=i64::MAX.unsigned_abs());
-                let text = serde_json::to_vec(&Identity { node })
-                    .map_err(|error| damaged(error.to_string()))?;
-                write_whole(&file, &text).map_err(|error| unusable(&self.path, &file, error))?;
-                Ok(node)
-            }
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|error| FolderError::Damaged { file, why: error.to_string() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unusable(&self.path, &file, error)),
         }
+    }
+
+    fn keep_note<T: Serialize>(&self, name: &str, note: &T) -> Result<(), FolderError> {
+        let file = self.path.join(name);
+        serde_json::to_vec(note)
+            .map_err(io::Error::from)
+            .and_then(|text| write_whole(&file, &text))
+            .map_err(|error| unusable(&self.path, &file, error))
     }
 
     /// Makes a folder of mode 0700 inside, owned by `owner` if that is another user; one that exists stays.
@@ -232,6 +253,11 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 #[derive(Serialize, Deserialize)]
 struct Identity {
     node: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DemoNote {
+    signed_at_s: i64,
 }
 
 fn open_lock(folder: &Path) -> Result<File, FolderError> {

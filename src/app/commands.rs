@@ -1,0 +1,91 @@
+//! Commands that need the database: beside a running server, or with a private PostgreSQL that is started for them.
+
+use std::path::Path;
+
+use super::{ServeError, choice, newest_secret, now, prepare_default_app, prepare_tables};
+use crate::config::Settings;
+use crate::domain::usersig;
+use crate::ids::{AppId, UserId};
+use crate::store::connect::MessageLoss;
+use crate::store::embedded::Progress;
+use crate::store::source::Database;
+
+/// What a token is to say.
+#[derive(Debug, Clone)]
+pub struct Signing {
+    /// The app.
+    pub app: AppId,
+    /// Who logs in with it.
+    pub user: UserId,
+    /// For how many seconds it holds.
+    pub expire_s: u64,
+}
+
+/// What a backend signs tokens with.
+pub struct Key {
+    /// The app; UserSig calls it `sdkappid`.
+    pub app: AppId,
+    /// The secret.
+    pub secret: String,
+}
+
+/// Signs a token.
+pub fn token(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+    signing: &Signing,
+) -> Result<String, ServeError> {
+    with_database(settings, data_dir, progress, async |database| {
+        let secret = secret(database, signing.app).await?;
+        Ok(usersig::sign(&secret, signing.app, &signing.user, now(), signing.expire_s))
+    })
+}
+
+/// The key of app 1.
+pub fn key(settings: &Settings, data_dir: &Path, progress: Progress) -> Result<Key, ServeError> {
+    with_database(settings, data_dir, progress, async |database| {
+        let app = AppId::DEFAULT;
+        Ok(Key { app, secret: secret(database, app).await? })
+    })
+}
+
+/// Brings the tables of the database up to what this program knows, and returns what was applied.
+pub fn migrate(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+) -> Result<Vec<String>, ServeError> {
+    with_database(settings, data_dir, progress, async |database| {
+        let (client, _) = database.first_contact().await?;
+        Ok(prepare_tables(client).await?)
+    })
+}
+
+/// The newest secret of an app; whichever comes first, a server or a command, makes what is not there yet.
+async fn secret(database: &Database, app: AppId) -> Result<String, ServeError> {
+    let (client, _) = database.first_contact().await?;
+    prepare_tables(client).await?;
+    let pool = database.connector().pool(1)?;
+    prepare_default_app(&pool).await?;
+    newest_secret(&pool, app).await
+}
+
+/// Does one thing with the database.
+fn with_database<T>(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+    work: impl AsyncFnOnce(&Database) -> Result<T, ServeError>,
+) -> Result<T, ServeError> {
+    // What a command writes is small and can be made again; messages are refused where they are written.
+    let choice = choice(settings, MessageLoss::Accept)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ServeError::System { what: "no runtime", error })?;
+    runtime.block_on(async {
+        let database = Database::open_for_command(&choice, data_dir, progress).await?;
+        let done = work(&database).await;
+        database.close().await;
+        done
+    })
+}

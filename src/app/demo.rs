@@ -1,0 +1,102 @@
+//! Two demo users, one click away, while nothing is configured and nobody but this machine can come in.
+//!
+//! Their tokens are signed with the app's key as any other's and exist only in the links that are printed. What ends them
+//! at another address is a revocation of all that was signed until then, of which the data folder keeps the time.
+
+use std::net::SocketAddr;
+
+use deadpool_postgres::Pool;
+
+use super::ServeError;
+use crate::domain::usersig;
+use crate::ids::{AppId, UnixMs, UserId};
+use crate::store::folder::DataFolder;
+use crate::store::source::Database;
+use crate::store::users;
+
+const NAMES: [&str; 2] = ["alice", "bob"];
+/// How long a link works, in seconds: a week. Each start prints new ones.
+const VALID_S: u64 = 7 * 86_400;
+
+/// Whether there are demo users.
+#[derive(Debug, Clone)]
+pub enum Demo {
+    /// There are these.
+    On(Vec<DemoUser>),
+    /// There are none, and tokens that were printed before are revoked.
+    Off {
+        /// For a person.
+        why: String,
+    },
+}
+
+/// A user that anybody on this machine can be.
+#[derive(Debug, Clone)]
+pub struct DemoUser {
+    /// The app.
+    pub app: AppId,
+    /// The user's id.
+    pub name: &'static str,
+    /// Logs in as this user.
+    pub token: String,
+}
+
+impl Demo {
+    /// Why there must be no demo users; `None` when there may be.
+    pub(super) fn why_off(database: &Database, http: SocketAddr) -> Option<String> {
+        if database.private_state().is_none() {
+            Some("database.url is set".to_owned())
+        } else if !http.ip().is_loopback() {
+            Some(format!("http.host {} can be reached from other machines", http.ip()))
+        } else {
+            None
+        }
+    }
+
+    /// Signs tokens for the demo users.
+    pub(super) fn begin(
+        folder: &DataFolder,
+        secret: &str,
+        now: UnixMs,
+    ) -> Result<Self, ServeError> {
+        let now_s = now.get().div_euclid(1000);
+        let earlier = folder.demo_signed_at_s()?;
+        // After what was revoked, also within the same second: a token may be signed some seconds ahead.
+        let signed_at_s = match earlier {
+            Some(earlier) if earlier - now_s < 30 => now_s.max(earlier + 1),
+            _ => now_s,
+        };
+        // The latest of all, should the clock have been set back.
+        folder.keep_demo_signed_at_s(earlier.map_or(signed_at_s, |at| at.max(signed_at_s)))?;
+        let app = AppId::DEFAULT;
+        let signed_at = UnixMs::new(signed_at_s * 1000);
+        let users = demo_ids().into_iter().map(|(name, user)| {
+            let token = usersig::sign(secret, app, &user, signed_at, VALID_S);
+            DemoUser { app, name, token }
+        });
+        Ok(Self::On(users.collect()))
+    }
+
+    /// Revokes the tokens that were signed for demo users of this data folder, if there were any.
+    pub(super) async fn end(
+        folder: &DataFolder,
+        database: &Database,
+        pool: &Pool,
+        why: String,
+    ) -> Result<Self, ServeError> {
+        // Another database has keys of its own, under which no demo token holds; its alice is a real one.
+        if database.private_state().is_some()
+            && let Some(signed_at_s) = folder.demo_signed_at_s()?
+        {
+            // Not the time of this start: a real alice of a single machine keeps what was signed for her since.
+            for (_, user) in demo_ids() {
+                users::revoke_tokens(pool, AppId::DEFAULT, &user, signed_at_s + 1).await?;
+            }
+        }
+        Ok(Self::Off { why })
+    }
+}
+
+fn demo_ids() -> Vec<(&'static str, UserId)> {
+    NAMES.into_iter().filter_map(|name| Some((name, UserId::parse(name).ok()?))).collect()
+}
