@@ -190,6 +190,8 @@ struct Run {
 
 struct Pending<P> {
     hash: SendHash,
+    /// The session whose send it is; for the others it is a repeat.
+    first: SessionNo,
     waiters: Vec<Waiter>,
     /// Not yet handed to the journal: its peer is being looked up.
     unsent: Option<P>,
@@ -338,7 +340,8 @@ impl<P> Sends<P> {
             return;
         }
         let (to, _) = id.clone();
-        let mut pending = Pending { hash, waiters: vec![waiter], unsent: None };
+        let first = waiter.session;
+        let mut pending = Pending { hash, first, waiters: vec![waiter], unsent: None };
         match self.pairs.get(&to) {
             // While others wait for the look-up, a later send must not overtake them.
             Some(pair) if !self.looked_up.contains_key(&to) => {
@@ -398,6 +401,12 @@ impl<P> Sends<P> {
             if let Verdict::Curable(_) = verdict {
                 self.close_run(waiter, &to);
             }
+            let verdict = match verdict {
+                Verdict::Stored(ack) if waiter.session != pending.first => {
+                    repeat(true, ack.seq, ack.message_id)
+                }
+                verdict => verdict,
+            };
             effects.push(Effect::Tell { waiter, to: to.clone(), key, verdict });
         }
     }
@@ -564,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sessions_that_send_the_same_key_at_once_hear_the_same_outcome() {
+    fn two_sessions_that_send_the_same_key_at_once_hear_the_same_and_one_of_them_a_repeat() {
         let mut user = User::knowing_bob();
         let other = Waiter { session: SessionNo(2), place: Place { run: 8, n: 0 } };
         user.submit(at(1, 0), 1);
@@ -572,8 +581,13 @@ mod tests {
         assert_eq!(user.submit(other, 1), [], "nothing is appended twice");
         let told = verdicts(&user.settle(1, stored(4)));
 
-        assert_eq!(told.len(), 2);
-        assert_eq!(told[0].1, told[1].1);
+        let message_id = MessageId::from_store(77);
+        let first =
+            Ack { seq: Seq::new(4), inbox: Some(InboxSeq::new(14)), message_id, duplicate: false };
+        assert_eq!(
+            told,
+            [(at(1, 0), Verdict::Stored(first)), (other, repeat(true, first.seq, message_id))]
+        );
     }
 
     #[test]
