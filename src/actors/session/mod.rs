@@ -3,6 +3,9 @@
 //! Knows no transport: frames come in and go out through an adapter, one batch at a time, so that a socket that does not
 //! read costs a bounded queue here and nothing anywhere else. Knows nothing of SQL.
 
+mod handle;
+mod login;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +17,13 @@ use futures_util::future::{LocalBoxFuture, ready};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
-use super::engine::{Engine, Shared};
-use super::errors;
-use super::mailbox::{self, TellError};
-use super::reads::{self, Identity};
-use super::registry::Enter;
-use super::user::{Attach, Detach, Draft, Receipt, ReceiptKind, Submit, UserActor};
-use super::wire;
+pub use self::handle::{SessionHandle, Transport};
+use crate::actors::engine::{Engine, Shared};
+
+use crate::actors::mailbox::{self, TellError};
+use crate::actors::reads::{self, Identity};
+use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, Submit, UserActor};
+use crate::actors::{errors, wire};
 use crate::domain::order::{self, Effect, Order, Place, Taken};
 use crate::domain::outbound::{Outbound as Queue, Queued};
 use crate::domain::sends::{Ack, Refusal, SessionNo, Waiter};
@@ -30,50 +33,8 @@ use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
 use crate::protocol::{
     Behind, Body, CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody,
-    Event, KickReason, Limits, LoggedIn, Login, Ping, Pong, Reply, Send, Sent, Synced,
+    Event, KickReason, Ping, Pong, Reply, Send, Sent,
 };
-
-/// What an adapter can do for a session. Nothing here waits.
-pub trait Transport: 'static {
-    /// Writes frames in one go; the adapter calls [`SessionHandle::written`] when it can take more.
-    fn write(&self, frames: Vec<Bytes>);
-    /// Closes the connection after what was written.
-    fn close(&self, code: u16, reason: &'static str);
-    /// Ends the connection at once, whether its peer reads or not.
-    fn cut(&self);
-}
-
-/// A session, for its adapter.
-pub struct SessionHandle {
-    address: Addr<SessionActor>,
-}
-
-impl SessionHandle {
-    /// Hands over a frame. Resolves when the session can take another.
-    pub fn frame(&self, frame: Bytes) -> impl Future<Output = ()> + 'static {
-        let taken = self.address.send(Frame(frame));
-        async move {
-            // A session that has ended takes no frames; its adapter is being told to close.
-            let _ = taken.await;
-        }
-    }
-
-    /// The adapter can take more frames.
-    pub fn written(&self) {
-        mailbox::insist(&self.address, TransportReady);
-    }
-
-    /// Something was heard from the peer that is no frame.
-    pub fn heard(&self) {
-        // One lost sign of life among many costs nothing.
-        let _ = mailbox::tell(&self.address, Heard);
-    }
-
-    /// The connection is over.
-    pub fn gone(&self) {
-        mailbox::insist(&self.address, TransportGone);
-    }
-}
 
 /// A frame from the peer.
 #[derive(Message)]
@@ -170,18 +131,6 @@ pub struct Kick {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SessionShut;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct LoginChecked {
-    outcome: Result<Identity, ErrorBody>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct FirstSync {
-    outcome: Result<Synced, ErrorBody>,
-}
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -335,79 +284,6 @@ impl Handler<TransportGone> for SessionActor {
     }
 }
 
-impl Handler<LoginChecked> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, LoginChecked { outcome }: LoginChecked, ctx: &mut Self::Context) {
-        let Phase::Checking { command, device } = &self.phase else { return };
-        let (command, device) = (*command, device.clone());
-        match outcome {
-            Ok(who) => self.enter(command, device, who, ctx),
-            Err(error) => self.login_failed(command, error),
-        }
-        self.pump();
-    }
-}
-
-impl Handler<Attached> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, Attached { user }: Attached, ctx: &mut Self::Context) {
-        let Some(membership) = &mut self.membership else { return };
-        membership.user = Some(user);
-        let Phase::Entering { who, .. } = &self.phase else {
-            // It ended meanwhile, before it knew whom to tell.
-            self.leave(None);
-            return;
-        };
-        let (engine, who) = (self.engine.clone(), who.clone());
-        let sync = async move { FirstSync { outcome: reads::sync(&engine, &who).await } };
-        ctx.spawn(sync.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
-    }
-}
-
-impl Handler<EnterRefused> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: EnterRefused, _: &mut Self::Context) {
-        if let Phase::Entering { command, .. } = self.phase {
-            self.membership = None;
-            self.login_failed(command, super::user::busy());
-            self.pump();
-        }
-    }
-}
-
-impl Handler<FirstSync> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, FirstSync { outcome }: FirstSync, _: &mut Self::Context) {
-        let Phase::Entering { command, who } = &self.phase else { return };
-        let (command, who) = (*command, who.clone());
-        let user = self.membership.as_ref().and_then(|membership| membership.user.clone());
-        match outcome.and_then(|sync| user.map(|user| (sync, user)).ok_or_else(errors::unavailable))
-        {
-            Ok((sync, user)) => {
-                let reply = self.logged_in(&who, sync);
-                tracing::info!(
-                    session = self.no.0, user = %who.no, login_no = %who.login_no, "logged in"
-                );
-                self.known_inbox = self.known_inbox.max(reply.sync.inbox);
-                self.phase = Phase::Open { who, user };
-                let ok = Reply::LoggedIn(Box::new(reply));
-                if let Some(frame) = wire::encode(&Outbound::Ok { re: command, ok }) {
-                    self.outbound.first(frame);
-                }
-            }
-            Err(error) => {
-                self.leave(None);
-                self.login_failed(command, error);
-            }
-        }
-        self.pump();
-    }
-}
-
 impl Handler<Detached> for SessionActor {
     type Result = ();
 
@@ -536,7 +412,8 @@ impl Handler<ClockDue> for SessionActor {
         {
             tracing::info!(session = self.no.0, "closed, its peer reads too slowly");
             metrics::counter!("rookery_slow_readers_total").increment(1);
-            self.outbound.clear();
+            // It reads the word to sync and why it was closed if it goes on reading at all.
+            self.outbound.collapse();
             self.close(CloseCode::TooSlow);
         } else if let Phase::Open { user, .. } = &self.phase
             && !user.connected()
@@ -630,72 +507,6 @@ impl SessionActor {
                 });
             }
         }
-    }
-
-    fn log_in(&mut self, command: u64, login: Login, ctx: &mut Context<Self>) {
-        self.phase = Phase::Checking { command, device: login.device.clone() };
-        let engine = self.engine.clone();
-        let check = async move { LoginChecked { outcome: reads::log_in(&engine, &login).await } };
-        ctx.spawn(check.into_actor(self).map(|checked, _, ctx| ctx.notify(checked)));
-    }
-
-    fn enter(&mut self, command: u64, device: Device, who: Identity, ctx: &mut Context<Self>) {
-        let attach = Attach {
-            session: self.no,
-            address: ctx.address(),
-            behind: self.behind.clone(),
-            platform: device.platform,
-            device: device.id.clone(),
-            login_no: who.login_no,
-            shut: false,
-        };
-        let enter = Enter {
-            engine: self.engine.clone(),
-            user: who.no,
-            id: who.user.clone(),
-            app: who.app,
-            attach,
-        };
-        if mailbox::tell(&self.shared().registry, enter).is_err() {
-            return self.login_failed(command, super::user::busy());
-        }
-        let login_no = who.login_no;
-        self.membership = Some(Membership { device, login_no, user: None });
-        self.phase = Phase::Entering { command, who: Arc::new(who) };
-    }
-
-    fn logged_in(&self, who: &Identity, sync: Synced) -> LoggedIn {
-        let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-        LoggedIn {
-            session: format!("{}-{}-{}", self.shared().node.id(), who.no, self.no.0),
-            login_no: who.login_no,
-            epoch: sync.epoch.clone(),
-            server_time_ms: self.shared().node.now(),
-            heartbeat_s: number(limits::HEARTBEAT_EVERY.as_secs() as usize),
-            limits: Limits {
-                frame_bytes: number(limits::FRAME_BYTES),
-                content_bytes: number(limits::CONTENT_BYTES),
-                in_flight: number(limits::IN_FLIGHT),
-                page: number(limits::PAGE_MAX),
-            },
-            sync,
-        }
-    }
-
-    fn login_failed(&mut self, command: u64, error: ErrorBody) {
-        metrics::counter!("rookery_logins_failed_total").increment(1);
-        let close = match error.code {
-            Code::BadToken | Code::TokenExpired => Some(CloseCode::BadToken),
-            Code::Forbidden => Some(CloseCode::Banned),
-            Code::Conflict => Some(CloseCode::Kicked),
-            _ => None,
-        };
-        self.reply(command, Err(error));
-        self.phase = Phase::Fresh;
-        if let Some(code) = close {
-            self.close(code);
-        }
-        self.make_room();
     }
 
     fn send(&mut self, command: u64, send: Send) {
@@ -812,7 +623,7 @@ impl SessionActor {
         let waiter = Waiter { session: self.no, place };
         match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
             Ok(()) => Ok(()),
-            Err(TellError::Full) => Err(super::user::busy()),
+            Err(TellError::Full) => Err(user::busy()),
             Err(TellError::Gone) => Err(errors::unavailable()),
         }
     }
@@ -846,7 +657,7 @@ impl SessionActor {
         let receipt = Receipt { session: self.no, command, kind, peer, seq };
         match mailbox::tell(user, receipt) {
             Ok(()) => {}
-            Err(TellError::Full) => self.reply(command, Err(super::user::busy())),
+            Err(TellError::Full) => self.reply(command, Err(user::busy())),
             Err(TellError::Gone) => self.reply(command, Err(errors::unavailable())),
         }
     }

@@ -3,23 +3,25 @@
 //! Hears from the journals what was written to its inbox and passes it on to its sessions, encoded once. Waits for
 //! nothing: look-ups run beside it and come back as messages. Never touches a socket.
 
+mod devices;
+mod receipts;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::cursors::Raise;
-use super::engine::{Engine, Shared};
-use super::journal::{Append, Outgoing, Reopened};
-use super::mailbox::{self, TellError};
-use super::registry::{Enter, Finished, Idle, UserState};
-use super::session::{
-    Attached, Detached, EnterRefused, Kick, NeedSync, Push, ReceiptDone, SessionActor, SessionShut,
-    Verdict,
-};
-use super::{reads, wire};
+use self::devices::{Admission, Devices};
+use self::receipts::WaitingReceipt;
+use crate::actors::cursors::Raise;
+use crate::actors::engine::{Engine, Shared};
+use crate::actors::journal::{Append, Outgoing, Reopened};
+use crate::actors::mailbox::{self, TellError};
+use crate::actors::registry::{Enter, Finished, Idle, UserState};
+use crate::actors::session::{Detached, EnterRefused, SessionActor, SessionShut, Verdict};
+use crate::actors::{reads, wire};
 use crate::domain::journal::Row;
 use crate::domain::order;
 use crate::domain::sends::{
@@ -29,9 +31,9 @@ use crate::ids::{
     AppId, ClientMsgId, ConversationNo, DeviceId, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
 };
 use crate::limits;
-use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, KickReason, Platform};
+use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
 use crate::store::cursors::{CursorKey, Cursors};
-use crate::store::pairs::{Found, StoredSend};
+use crate::store::pairs::StoredSend;
 use crate::store::{StoreError, pairs, users};
 
 /// A session that has logged in and wants its user's messages.
@@ -223,13 +225,6 @@ struct LookedUp {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ReceiptPairFound {
-    receipt: Receipt,
-    found: Result<Found, StoreError>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
 struct Revisited {
     session: SessionNo,
     to: UserId,
@@ -248,27 +243,6 @@ struct ReplacementOverdue(SessionNo);
 /// How often a user looks whether it is still needed.
 const IDLE_CHECK_EVERY: Duration = Duration::from_secs(10);
 
-struct Slot {
-    address: Addr<SessionActor>,
-    behind: Arc<AtomicBool>,
-    platform: Platform,
-    device: DeviceId,
-    login_no: LoginNo,
-}
-
-/// A session that may come in when those that it replaces are gone.
-struct Entering {
-    attach: Attach,
-    awaits: Vec<SessionNo>,
-}
-
-struct WaitingReceipt {
-    ticket: u64,
-    session: SessionNo,
-    command: u64,
-    kind: ReceiptKind,
-}
-
 /// The actor of one user.
 pub struct UserActor {
     engine: Engine,
@@ -276,8 +250,7 @@ pub struct UserActor {
     id: UserId,
     app: AppId,
     state: Arc<UserState>,
-    sessions: HashMap<SessionNo, Slot>,
-    entering: Vec<Entering>,
+    devices: Devices,
     sends: Sends<(SessionNo, Draft)>,
     effects: Vec<Effect<(SessionNo, Draft)>>,
     receipts: HashMap<ConversationNo, Vec<WaitingReceipt>>,
@@ -310,8 +283,7 @@ impl UserActor {
                 id,
                 app,
                 state,
-                sessions: HashMap::new(),
-                entering: Vec::new(),
+                devices: Devices::default(),
                 sends: Sends::new(window_ms),
                 effects: Vec::new(),
                 receipts: HashMap::new(),
@@ -362,56 +334,10 @@ impl Handler<Attach> for UserActor {
             self.late.push(attach);
             return;
         }
-        let same_device = |platform: Platform, device: &DeviceId| {
-            platform == attach.platform && *device == attach.device
-        };
-        let newer_is_here = self
-            .sessions
-            .values()
-            .map(|slot| (slot.platform, &slot.device, slot.login_no))
-            .chain(self.entering.iter().map(|entering| {
-                let entering = &entering.attach;
-                (entering.platform, &entering.device, entering.login_no)
-            }))
-            .any(|(platform, device, login_no)| {
-                same_device(platform, device) && login_no > attach.login_no
-            });
-        if newer_is_here {
-            // The store ordered the logins; this one came second here, but was first there.
-            kick(&attach.address, KickReason::Replaced, Some(attach.device.clone()), self);
-            return;
-        }
-        let (same, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
-            .into_iter()
-            .partition(|entering| same_device(entering.attach.platform, &entering.attach.device));
-        self.entering = others;
-        let mut awaits = Vec::new();
-        for entering in same {
-            kick(&entering.attach.address, KickReason::Replaced, Some(attach.device.clone()), self);
-            awaits.extend(entering.awaits);
-        }
-        let mut losers: Vec<(SessionNo, KickReason)> = self
-            .sessions
-            .iter()
-            .filter(|(_, slot)| same_device(slot.platform, &slot.device))
-            .map(|(no, _)| (*no, KickReason::Replaced))
-            .collect();
-        if losers.is_empty() && self.sessions.len() >= limits::SESSIONS_PER_USER {
-            let oldest = self.sessions.iter().min_by_key(|(_, slot)| slot.login_no);
-            losers.extend(oldest.map(|(no, _)| (*no, KickReason::Policy)));
-        }
-        for (no, reason) in losers {
-            // Taken out at once: whatever becomes of its sends from now on, it is not told.
-            if let Some(slot) = self.sessions.remove(&no) {
-                kick(&slot.address, reason, Some(attach.device.clone()), self);
-                awaits.push(no);
-            }
-        }
-        if awaits.is_empty() {
-            self.admit(attach, ctx);
-        } else {
-            let overdue = ReplacementOverdue(attach.session);
-            self.entering.push(Entering { attach, awaits });
+        let session = attach.session;
+        let now = self.shared().node.now();
+        if self.devices.attach(attach, now, &ctx.address()) == Admission::Waits {
+            let overdue = ReplacementOverdue(session);
             ctx.run_later(limits::REPLACED_WITHIN, |_, ctx| ctx.notify(overdue));
         }
         self.count_sessions();
@@ -423,13 +349,8 @@ impl Handler<Detach> for UserActor {
 
     fn handle(&mut self, detach: Detach, ctx: &mut Self::Context) {
         let Detach { session, platform, device, login_no, confirm } = detach;
-        self.sessions.remove(&session);
         self.decide(Input::Ended(session), ctx);
-        self.entering.retain(|entering| entering.attach.session != session);
-        for entering in &mut self.entering {
-            entering.awaits.retain(|awaited| *awaited != session);
-        }
-        self.admit_ready(ctx);
+        self.devices.detach(session, &ctx.address());
         self.count_sessions();
         if let Some(confirm) = confirm {
             mailbox::insist(&confirm, Detached);
@@ -442,13 +363,7 @@ impl Handler<ReplacementOverdue> for UserActor {
     type Result = ();
 
     fn handle(&mut self, ReplacementOverdue(no): ReplacementOverdue, ctx: &mut Self::Context) {
-        for entering in &mut self.entering {
-            if entering.attach.session == no {
-                // Those that it replaces are out of `sessions`, so nothing of theirs is acked through this actor.
-                entering.awaits.clear();
-            }
-        }
-        self.admit_ready(ctx);
+        self.devices.stop_waiting(no, &ctx.address());
         self.count_sessions();
     }
 }
@@ -505,55 +420,7 @@ impl Handler<Written> for UserActor {
             }
         }
         for entry in written.entries {
-            self.push_entry(&entry);
-        }
-        self.look_behind();
-    }
-}
-
-impl Handler<Receipt> for UserActor {
-    type Result = ();
-
-    fn handle(&mut self, receipt: Receipt, ctx: &mut Self::Context) {
-        if let Some(pair) = self.sends.pair(&receipt.peer) {
-            self.raise(receipt, pair);
-            return;
-        }
-        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
-        let look_up = async move {
-            let found = pairs::find(&engine.shared().pool, app, no, &receipt.peer).await;
-            ReceiptPairFound { receipt, found }
-        };
-        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
-    }
-}
-
-impl Handler<ReceiptPairFound> for UserActor {
-    type Result = ();
-
-    fn handle(&mut self, found: ReceiptPairFound, _: &mut Self::Context) {
-        let ReceiptPairFound { receipt, found } = found;
-        match found {
-            Ok(Found::Pair(pair)) => {
-                self.sends.remember_pair(receipt.peer.clone(), pair);
-                self.raise(receipt, pair);
-            }
-            // Nothing was ever said, so the head is 0, and the cursor with it.
-            Ok(Found::Strangers) => self.answer_receipt(&receipt, Ok(Seq::ZERO)),
-            Ok(Found::Nobody) => self.answer_receipt(&receipt, Err(super::errors::not_found())),
-            Err(error) => self.answer_receipt(&receipt, Err(super::errors::of_store(&error))),
-        }
-    }
-}
-
-impl Handler<CursorsMoved> for UserActor {
-    type Result = ();
-
-    fn handle(&mut self, moved: CursorsMoved, _: &mut Self::Context) {
-        if moved.reader == self.id {
-            self.own_cursors_moved(moved);
-        } else {
-            self.peer_cursors_moved(moved);
+            self.devices.push_entry(&self.id, &entry);
         }
         self.look_behind();
     }
@@ -568,11 +435,11 @@ impl Handler<Revisited> for UserActor {
         let delivered =
             |seq, by| Event::Delivered { conversation: wire::with(&to), seq, user: to.clone(), by };
         if by_device >= entry.seq {
-            self.push_to(session, &delivered(by_device, DeliveredBy::Device));
+            self.devices.push_to(session, &delivered(by_device, DeliveredBy::Device));
             return;
         }
         if by_server >= entry.seq {
-            self.push_to(session, &delivered(by_server, DeliveredBy::Server));
+            self.devices.push_to(session, &delivered(by_server, DeliveredBy::Server));
         } else if !self.shared().directory.is_online(pair.peer) {
             self.answer_for(to.clone(), pair, entry.seq);
         }
@@ -602,7 +469,7 @@ impl Handler<SyncNeeded> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: SyncNeeded, _: &mut Self::Context) {
-        self.all_must_sync();
+        self.devices.must_sync();
     }
 }
 
@@ -610,12 +477,7 @@ impl Handler<Shut> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: Shut, _: &mut Self::Context) {
-        for slot in self.sessions.values() {
-            mailbox::insist(&slot.address, SessionShut);
-        }
-        for entering in &self.entering {
-            mailbox::insist(&entering.attach.address, SessionShut);
-        }
+        self.devices.shut();
     }
 }
 
@@ -632,12 +494,13 @@ impl Handler<IdleCheckDue> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: IdleCheckDue, _: &mut Self::Context) {
-        self.sweep();
+        for gone in self.devices.take_gone() {
+            self.note_end(gone.platform, gone.device, gone.login_no);
+        }
+        self.count_sessions();
         self.look_behind();
-        let needed = !self.sessions.is_empty()
-            || !self.entering.is_empty()
-            || !self.sends.is_settled()
-            || !self.receipts.is_empty();
+        let needed =
+            !self.devices.is_empty() || !self.sends.is_settled() || !self.receipts.is_empty();
         if needed {
             self.idle_since = Instant::now();
         } else if self.idle_since.elapsed() >= limits::USER_LINGER && !self.leaving {
@@ -714,7 +577,7 @@ impl UserActor {
         ctx: &mut Context<Self>,
     ) {
         let Waiter { session, place } = waiter;
-        let Some(slot) = self.sessions.get(&session) else { return };
+        let Some(slot) = self.devices.get(session) else { return };
         if let order::Verdict::Stored(Ack { duplicate: true, seq, .. }) = verdict
             && let Some(pair) = self.sends.pair(&to)
             && pair.peer != self.no
@@ -772,141 +635,6 @@ impl UserActor {
         }
     }
 
-    fn raise(&mut self, receipt: Receipt, pair: Pair) {
-        let Receipt { session, command, kind, ref peer, seq } = receipt;
-        self.tickets += 1;
-        let ticket = self.tickets;
-        let cursors = match kind {
-            ReceiptKind::Received => Cursors { by_device: seq, ..Cursors::default() },
-            ReceiptKind::Read => Cursors { read: seq, ..Cursors::default() },
-        };
-        let raise = Raise {
-            key: CursorKey { owner: self.no, conversation: pair.no },
-            owner: self.id.clone(),
-            peer_no: pair.peer,
-            peer: peer.clone(),
-            cursors,
-            ticket: Some(ticket),
-        };
-        if mailbox::tell(&self.shared().cursors, raise).is_err() {
-            let busy = super::errors::of_refusal(Refusal::Busy);
-            self.answer_receipt(&receipt, Err(busy));
-            return;
-        }
-        let waiting = WaitingReceipt { ticket, session, command, kind };
-        self.receipts.entry(pair.no).or_default().push(waiting);
-    }
-
-    fn own_cursors_moved(&mut self, moved: CursorsMoved) {
-        let mut readers = Vec::new();
-        if let Some(ticket) = moved.ticket
-            && let Some(waiting) = self.receipts.remove(&moved.conversation)
-        {
-            let (answered, later): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|receipt| receipt.ticket <= ticket);
-            if !later.is_empty() {
-                self.receipts.insert(moved.conversation, later);
-            }
-            for WaitingReceipt { session, command, kind, .. } in answered {
-                let outcome = match (&moved.outcome, kind) {
-                    (Ok(cursors), ReceiptKind::Received) => Ok(cursors.by_device),
-                    (Ok(cursors), ReceiptKind::Read) => {
-                        readers.push(session);
-                        Ok(cursors.read)
-                    }
-                    (Err(why), _) => Err(super::errors::of_refusal(*why)),
-                };
-                let peer = moved.other.clone();
-                let receipt = Receipt { session, command, kind, peer, seq: Seq::ZERO };
-                self.answer_receipt(&receipt, outcome);
-            }
-        }
-        if let Ok(after) = moved.outcome
-            && after.read > moved.before.read
-        {
-            let event = Event::Read {
-                conversation: wire::with(&moved.other),
-                seq: after.read,
-                user: self.id.clone(),
-            };
-            self.push_to_others(&event, &readers);
-        }
-    }
-
-    fn peer_cursors_moved(&mut self, moved: CursorsMoved) {
-        let CursorsMoved { reader, before, outcome, .. } = moved;
-        let Ok(after) = outcome else { return };
-        let conversation = wire::with(&reader);
-        let delivered = |seq, by| Event::Delivered {
-            conversation: conversation.clone(),
-            seq,
-            user: reader.clone(),
-            by,
-        };
-        if after.by_server > before.by_server && after.by_server > after.by_device {
-            self.push_to_others(&delivered(after.by_server, DeliveredBy::Server), &[]);
-        }
-        if after.by_device > before.by_device {
-            self.push_to_others(&delivered(after.by_device, DeliveredBy::Device), &[]);
-        }
-        if after.read > before.read {
-            let (conversation, user) = (conversation.clone(), reader.clone());
-            self.push_to_others(&Event::Read { conversation, seq: after.read, user }, &[]);
-        }
-    }
-
-    fn answer_receipt(&self, receipt: &Receipt, outcome: Result<Seq, ErrorBody>) {
-        let Some(slot) = self.sessions.get(&receipt.session) else { return };
-        let conversation = wire::with(&receipt.peer);
-        let done = ReceiptDone { command: receipt.command, conversation, outcome };
-        mailbox::insist(&slot.address, done);
-    }
-
-    fn push_entry(&self, entry: &Entry) {
-        if self.sessions.keys().all(|no| entry.origin == Some(*no)) {
-            return;
-        }
-        let message = wire::pushed(&self.id, entry);
-        let Some(frame) = wire::event(&Event::MessageNew(message)) else { return };
-        tracing::debug!(client_msg_id = %entry.key, user = %self.no, "pushed");
-        for (no, slot) in &self.sessions {
-            if entry.origin != Some(*no) {
-                slot.push(Push { frame: frame.clone(), inbox: Some(entry.inbox) });
-            }
-        }
-    }
-
-    fn push_to(&self, session: SessionNo, event: &Event) {
-        if let (Some(slot), Some(frame)) = (self.sessions.get(&session), wire::event(event)) {
-            slot.push(Push { frame, inbox: None });
-        }
-    }
-
-    fn push_to_others(&self, event: &Event, but: &[SessionNo]) {
-        let Some(frame) = wire::event(event) else { return };
-        for (no, slot) in &self.sessions {
-            if !but.contains(no) {
-                slot.push(Push { frame: frame.clone(), inbox: None });
-            }
-        }
-    }
-
-    /// Forgets sessions that ended before they knew whom to tell.
-    fn sweep(&mut self) {
-        let gone: Vec<SessionNo> = self
-            .sessions
-            .iter()
-            .filter(|(_, slot)| !slot.address.connected())
-            .map(|(no, _)| *no)
-            .collect();
-        for no in gone {
-            if let Some(Slot { platform, device, login_no, .. }) = self.sessions.remove(&no) {
-                self.note_end(platform, device, login_no);
-            }
-        }
-        self.count_sessions();
-    }
-
     fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
         let (pool, no) = (self.shared().pool.clone(), self.no);
         actix::spawn(async move {
@@ -920,51 +648,13 @@ impl UserActor {
 
     fn look_behind(&self) {
         if self.state.take_behind() {
-            self.all_must_sync();
+            self.devices.must_sync();
         }
-    }
-
-    fn all_must_sync(&self) {
-        for slot in self.sessions.values() {
-            if mailbox::tell(&slot.address, NeedSync).is_err() {
-                slot.behind.store(true, Ordering::Release);
-            }
-        }
-    }
-
-    fn admit_ready(&mut self, ctx: &mut Context<Self>) {
-        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
-            .into_iter()
-            .partition(|entering| entering.awaits.is_empty());
-        self.entering = waiting;
-        for entering in ready {
-            self.admit(entering.attach, ctx);
-        }
-    }
-
-    fn admit(&mut self, attach: Attach, ctx: &mut Context<Self>) {
-        let Attach { session, address, behind, platform, device, login_no, .. } = attach;
-        mailbox::insist(&address, Attached { user: ctx.address() });
-        self.sessions.insert(session, Slot { address, behind, platform, device, login_no });
-        self.idle_since = Instant::now();
     }
 
     fn count_sessions(&self) {
-        self.state.set_sessions(self.sessions.len());
+        self.state.set_sessions(self.devices.len());
     }
-}
-
-impl Slot {
-    fn push(&self, push: Push) {
-        if mailbox::tell(&self.address, push) == Err(TellError::Full) {
-            self.behind.store(true, Ordering::Release);
-        }
-    }
-}
-
-fn kick(address: &Addr<SessionActor>, reason: KickReason, by: Option<DeviceId>, user: &UserActor) {
-    metrics::counter!("rookery_kicks_total").increment(1);
-    mailbox::insist(address, Kick { reason, by, at: user.shared().node.now() });
 }
 
 /// What is said when a session's mailbox for its user is full.

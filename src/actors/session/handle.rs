@@ -1,0 +1,49 @@
+//! What a session and its adapter are to each other: neither knows what the other is made of.
+
+use actix::prelude::*;
+use bytes::Bytes;
+
+use super::{Frame, Heard, SessionActor, TransportGone, TransportReady};
+use crate::actors::mailbox;
+
+/// What an adapter can do for a session. Nothing here waits.
+pub trait Transport: 'static {
+    /// Writes frames in one go; the adapter calls [`SessionHandle::written`] when it can take more.
+    fn write(&self, frames: Vec<Bytes>);
+    /// Closes the connection after what was written.
+    fn close(&self, code: u16, reason: &'static str);
+    /// Ends the connection at once, whether its peer reads or not.
+    fn cut(&self);
+}
+
+/// A session, for its adapter.
+pub struct SessionHandle {
+    pub(super) address: Addr<SessionActor>,
+}
+
+impl SessionHandle {
+    /// Hands over a frame. Resolves when the session can take another.
+    pub fn frame(&self, frame: Bytes) -> impl Future<Output = ()> + 'static {
+        let taken = self.address.send(Frame(frame));
+        async move {
+            // A session that has ended takes no frames; its adapter is being told to close.
+            let _ = taken.await;
+        }
+    }
+
+    /// The adapter can take more frames.
+    pub fn written(&self) {
+        mailbox::insist(&self.address, TransportReady);
+    }
+
+    /// Something was heard from the peer that is no frame.
+    pub fn heard(&self) {
+        // One lost sign of life among many costs nothing.
+        let _ = mailbox::tell(&self.address, Heard);
+    }
+
+    /// The connection is over.
+    pub fn gone(&self) {
+        mailbox::insist(&self.address, TransportGone);
+    }
+}

@@ -1,0 +1,168 @@
+//! How a session gets in: the token is checked and the login noted in the store, the user lets the session in, the heads
+//! are read, and only then the login is answered. Events that come meanwhile wait for that answer.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::{Attached, EnterRefused, Membership, Phase, SessionActor};
+use crate::actors::reads::{self, Identity};
+use crate::actors::registry::Enter;
+use crate::actors::user::{self, Attach};
+use crate::actors::{errors, mailbox, wire};
+use crate::limits;
+use crate::protocol::codec::Outbound;
+use crate::protocol::{CloseCode, Code, Device, ErrorBody, Limits, LoggedIn, Login, Reply, Synced};
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LoginChecked {
+    outcome: Result<Identity, ErrorBody>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct FirstSync {
+    outcome: Result<Synced, ErrorBody>,
+}
+
+impl Handler<LoginChecked> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, LoginChecked { outcome }: LoginChecked, ctx: &mut Self::Context) {
+        let Phase::Checking { command, device } = &self.phase else { return };
+        let (command, device) = (*command, device.clone());
+        match outcome {
+            Ok(who) => self.enter(command, device, who, ctx),
+            Err(error) => self.login_failed(command, error),
+        }
+        self.pump();
+    }
+}
+
+impl Handler<Attached> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Attached { user }: Attached, ctx: &mut Self::Context) {
+        let Some(membership) = &mut self.membership else { return };
+        membership.user = Some(user);
+        let Phase::Entering { who, .. } = &self.phase else {
+            // It ended meanwhile, before it knew whom to tell.
+            self.leave(None);
+            return;
+        };
+        let (engine, who) = (self.engine.clone(), who.clone());
+        let sync = async move { FirstSync { outcome: reads::sync(&engine, &who).await } };
+        ctx.spawn(sync.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
+    }
+}
+
+impl Handler<EnterRefused> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: EnterRefused, _: &mut Self::Context) {
+        if let Phase::Entering { command, .. } = self.phase {
+            self.membership = None;
+            self.login_failed(command, user::busy());
+            self.pump();
+        }
+    }
+}
+
+impl Handler<FirstSync> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, FirstSync { outcome }: FirstSync, _: &mut Self::Context) {
+        let Phase::Entering { command, who } = &self.phase else { return };
+        let (command, who) = (*command, who.clone());
+        let user = self.membership.as_ref().and_then(|membership| membership.user.clone());
+        match outcome.and_then(|sync| user.map(|user| (sync, user)).ok_or_else(errors::unavailable))
+        {
+            Ok((sync, user)) => {
+                let reply = self.logged_in(&who, sync);
+                tracing::info!(
+                    session = self.no.0, user = %who.no, login_no = %who.login_no, "logged in"
+                );
+                self.known_inbox = self.known_inbox.max(reply.sync.inbox);
+                self.phase = Phase::Open { who, user };
+                let ok = Reply::LoggedIn(Box::new(reply));
+                if let Some(frame) = wire::encode(&Outbound::Ok { re: command, ok }) {
+                    self.outbound.first(frame);
+                }
+            }
+            Err(error) => {
+                self.leave(None);
+                self.login_failed(command, error);
+            }
+        }
+        self.pump();
+    }
+}
+
+impl SessionActor {
+    pub(super) fn log_in(&mut self, command: u64, login: Login, ctx: &mut Context<Self>) {
+        self.phase = Phase::Checking { command, device: login.device.clone() };
+        let engine = self.engine.clone();
+        let check = async move { LoginChecked { outcome: reads::log_in(&engine, &login).await } };
+        ctx.spawn(check.into_actor(self).map(|checked, _, ctx| ctx.notify(checked)));
+    }
+
+    fn enter(&mut self, command: u64, device: Device, who: Identity, ctx: &mut Context<Self>) {
+        let attach = Attach {
+            session: self.no,
+            address: ctx.address(),
+            behind: self.behind.clone(),
+            platform: device.platform,
+            device: device.id.clone(),
+            login_no: who.login_no,
+            shut: false,
+        };
+        let enter = Enter {
+            engine: self.engine.clone(),
+            user: who.no,
+            id: who.user.clone(),
+            app: who.app,
+            attach,
+        };
+        if mailbox::tell(&self.shared().registry, enter).is_err() {
+            return self.login_failed(command, user::busy());
+        }
+        let login_no = who.login_no;
+        self.membership = Some(Membership { device, login_no, user: None });
+        self.phase = Phase::Entering { command, who: Arc::new(who) };
+    }
+
+    fn logged_in(&self, who: &Identity, sync: Synced) -> LoggedIn {
+        let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        LoggedIn {
+            session: format!("{}-{}-{}", self.shared().node.id(), who.no, self.no.0),
+            login_no: who.login_no,
+            epoch: sync.epoch.clone(),
+            server_time_ms: self.shared().node.now(),
+            heartbeat_s: number(limits::HEARTBEAT_EVERY.as_secs() as usize),
+            limits: Limits {
+                frame_bytes: number(limits::FRAME_BYTES),
+                content_bytes: number(limits::CONTENT_BYTES),
+                in_flight: number(limits::IN_FLIGHT),
+                page: number(limits::PAGE_MAX),
+            },
+            sync,
+        }
+    }
+
+    fn login_failed(&mut self, command: u64, error: ErrorBody) {
+        metrics::counter!("rookery_logins_failed_total").increment(1);
+        let close = match error.code {
+            Code::BadToken | Code::TokenExpired => Some(CloseCode::BadToken),
+            Code::Forbidden => Some(CloseCode::Banned),
+            Code::Conflict => Some(CloseCode::Kicked),
+            _ => None,
+        };
+        self.reply(command, Err(error));
+        self.phase = Phase::Fresh;
+        if let Some(code) = close {
+            self.close(code);
+        }
+        self.make_room();
+    }
+}

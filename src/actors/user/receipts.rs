@@ -1,0 +1,171 @@
+//! What a user's devices have received and read: asked of the writer of cursors, answered after its commit, and told to
+//! the user's other devices and to the other sides.
+
+use actix::prelude::*;
+
+use super::{CursorsMoved, Receipt, ReceiptKind, UserActor};
+use crate::actors::cursors::Raise;
+use crate::actors::session::ReceiptDone;
+use crate::actors::{errors, mailbox, wire};
+use crate::domain::sends::{Pair, Refusal, SessionNo};
+use crate::ids::Seq;
+use crate::protocol::{DeliveredBy, ErrorBody, Event};
+use crate::store::cursors::{CursorKey, Cursors};
+use crate::store::pairs::Found;
+use crate::store::{StoreError, pairs};
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ReceiptPairFound {
+    receipt: Receipt,
+    found: Result<Found, StoreError>,
+}
+
+/// A command that is answered when its cursor was written.
+pub(super) struct WaitingReceipt {
+    ticket: u64,
+    session: SessionNo,
+    command: u64,
+    kind: ReceiptKind,
+}
+
+impl Handler<Receipt> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, receipt: Receipt, ctx: &mut Self::Context) {
+        if let Some(pair) = self.sends.pair(&receipt.peer) {
+            self.raise(receipt, pair);
+            return;
+        }
+        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
+        let look_up = async move {
+            let found = pairs::find(&engine.shared().pool, app, no, &receipt.peer).await;
+            ReceiptPairFound { receipt, found }
+        };
+        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+}
+
+impl Handler<ReceiptPairFound> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, found: ReceiptPairFound, _: &mut Self::Context) {
+        let ReceiptPairFound { receipt, found } = found;
+        match found {
+            Ok(Found::Pair(pair)) => {
+                self.sends.remember_pair(receipt.peer.clone(), pair);
+                self.raise(receipt, pair);
+            }
+            // Nothing was ever said, so the head is 0, and the cursor with it.
+            Ok(Found::Strangers) => self.answer_receipt(&receipt, Ok(Seq::ZERO)),
+            Ok(Found::Nobody) => self.answer_receipt(&receipt, Err(errors::not_found())),
+            Err(error) => self.answer_receipt(&receipt, Err(errors::of_store(&error))),
+        }
+    }
+}
+
+impl Handler<CursorsMoved> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, moved: CursorsMoved, _: &mut Self::Context) {
+        if moved.reader == self.id {
+            self.own_cursors_moved(moved);
+        } else {
+            self.peer_cursors_moved(moved);
+        }
+        self.look_behind();
+    }
+}
+
+impl UserActor {
+    fn raise(&mut self, receipt: Receipt, pair: Pair) {
+        let Receipt { session, command, kind, ref peer, seq } = receipt;
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let cursors = match kind {
+            ReceiptKind::Received => Cursors { by_device: seq, ..Cursors::default() },
+            ReceiptKind::Read => Cursors { read: seq, ..Cursors::default() },
+        };
+        let raise = Raise {
+            key: CursorKey { owner: self.no, conversation: pair.no },
+            owner: self.id.clone(),
+            peer_no: pair.peer,
+            peer: peer.clone(),
+            cursors,
+            ticket: Some(ticket),
+        };
+        if mailbox::tell(&self.shared().cursors, raise).is_err() {
+            let busy = errors::of_refusal(Refusal::Busy);
+            self.answer_receipt(&receipt, Err(busy));
+            return;
+        }
+        let waiting = WaitingReceipt { ticket, session, command, kind };
+        self.receipts.entry(pair.no).or_default().push(waiting);
+    }
+
+    fn own_cursors_moved(&mut self, moved: CursorsMoved) {
+        let mut readers = Vec::new();
+        if let Some(ticket) = moved.ticket
+            && let Some(waiting) = self.receipts.remove(&moved.conversation)
+        {
+            let (answered, later): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|receipt| receipt.ticket <= ticket);
+            if !later.is_empty() {
+                self.receipts.insert(moved.conversation, later);
+            }
+            for WaitingReceipt { session, command, kind, .. } in answered {
+                let outcome = match (&moved.outcome, kind) {
+                    (Ok(cursors), ReceiptKind::Received) => Ok(cursors.by_device),
+                    (Ok(cursors), ReceiptKind::Read) => {
+                        readers.push(session);
+                        Ok(cursors.read)
+                    }
+                    (Err(why), _) => Err(errors::of_refusal(*why)),
+                };
+                let peer = moved.other.clone();
+                let receipt = Receipt { session, command, kind, peer, seq: Seq::ZERO };
+                self.answer_receipt(&receipt, outcome);
+            }
+        }
+        if let Ok(after) = moved.outcome
+            && after.read > moved.before.read
+        {
+            let event = Event::Read {
+                conversation: wire::with(&moved.other),
+                seq: after.read,
+                user: self.id.clone(),
+            };
+            self.devices.push_to_all_but(&readers, &event);
+        }
+    }
+
+    fn peer_cursors_moved(&mut self, moved: CursorsMoved) {
+        let CursorsMoved { reader, before, outcome, .. } = moved;
+        let Ok(after) = outcome else { return };
+        let conversation = wire::with(&reader);
+        let delivered = |seq, by| Event::Delivered {
+            conversation: conversation.clone(),
+            seq,
+            user: reader.clone(),
+            by,
+        };
+        if after.by_server > before.by_server && after.by_server > after.by_device {
+            self.devices.push_to_all_but(&[], &delivered(after.by_server, DeliveredBy::Server));
+        }
+        if after.by_device > before.by_device {
+            self.devices.push_to_all_but(&[], &delivered(after.by_device, DeliveredBy::Device));
+        }
+        if after.read > before.read {
+            let (conversation, user) = (conversation.clone(), reader.clone());
+            let event = Event::Read { conversation, seq: after.read, user };
+            self.devices.push_to_all_but(&[], &event);
+        }
+    }
+
+    fn answer_receipt(&self, receipt: &Receipt, outcome: Result<Seq, ErrorBody>) {
+        let Some(slot) = self.devices.get(receipt.session) else { return };
+        let conversation = wire::with(&receipt.peer);
+        let done = ReceiptDone { command: receipt.command, conversation, outcome };
+        mailbox::insist(&slot.address, done);
+    }
+}
