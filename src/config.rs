@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use config::{ConfigError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::limits;
+
 /// The file that is read from the working directory when no other is named.
 pub const DEFAULT_FILE: &str = "rookery.toml";
 /// What a variable of the environment begins with to be one of ours.
@@ -325,9 +327,10 @@ impl Settings {
                 self.database.pool_size
             ));
         }
-        if self.dedup.window_days == 0 || self.dedup.window_days > 90 {
+        let most = limits::DEDUP_WINDOW_DAYS_MAX;
+        if self.dedup.window_days == 0 || self.dedup.window_days > most {
             faults.push(format!(
-                "dedup.window_days is {}, expected 1 to 90 days",
+                "dedup.window_days is {}, expected 1 to {most} days",
                 self.dedup.window_days
             ));
         }

@@ -33,10 +33,6 @@ pub const CURSOR_BYTES: usize = 128;
 pub const PAGE_DEFAULT: usize = 50;
 /// Entries a page at most; a larger wish is taken as this.
 pub const PAGE_MAX: usize = 200;
-/// Groups that one `sync` or `ping` may name.
-pub const SYNC_GROUPS: usize = 500;
-/// Groups that one `ping` may name: what is on screen.
-pub const PING_GROUPS: usize = 50;
 
 /// Commands of one session in flight; beyond it the socket is not read.
 pub const IN_FLIGHT: usize = 32;
@@ -47,12 +43,10 @@ pub const AWAITED_FOR: Duration = Duration::from_secs(30);
 /// How long a session waits for the answer to a send before it submits it again.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Frames that wait for a session's socket.
+/// Events that wait for a session's socket; replies wait beside them, bounded by the commands in flight.
 pub const OUTBOUND_FRAMES: usize = 256;
 /// Bytes that wait for a session's socket.
 pub const OUTBOUND_BYTES: usize = 1024 * 1024;
-/// Replies, kicks and errors that wait beside the events; they are never dropped for events.
-pub const OUTBOUND_PRIORITY_FRAMES: usize = 2 * IN_FLIGHT;
 /// Bytes handed to the socket at once.
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 /// How long a socket may take to accept what was handed to it before the session is closed with 4002.
@@ -115,7 +109,7 @@ pub const CURSOR_BATCH: usize = 1_000;
 pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
 
 /// How long a reader waits for a pooled connection.
-pub const POOL_WAIT: Duration = Duration::from_secs(3);
+pub const POOL_WAIT: Duration = Duration::from_secs(2);
 /// How long a login, look-up or page may take in all.
 pub const READ_WITHIN: Duration = Duration::from_secs(8);
 /// Page reads of one session at once.
@@ -139,7 +133,7 @@ pub const PARTITIONS_AHEAD_DAYS: i32 = 3;
 /// Days after the dedup window before a partition is dropped.
 pub const PARTITIONS_KEPT_DAYS: i32 = 2;
 /// The longest dedup window that may be set, in days.
-pub const DEDUP_WINDOW_DAYS_MAX: u32 = 90;
+pub const DEDUP_WINDOW_DAYS_MAX: u16 = 90;
 
 /// Entries that a client holds back beyond a gap in its inbox.
 pub const CLIENT_HELD_BACK: usize = 128;

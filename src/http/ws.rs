@@ -185,6 +185,7 @@ impl Actor for Connection {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(limits::ADAPTER_MAILBOX);
         let socket = Socket { connection: ctx.address(), peer: self.peer.clone() };
         self.session = Some(open_session(&self.engine, Box::new(socket)));
     }

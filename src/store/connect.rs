@@ -11,13 +11,12 @@ use deadpool_postgres::{
 };
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use crate::limits;
 use crate::store::StoreError;
 use crate::store::binaries::OLDEST;
 
 /// How long a connection may take until it can be used.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// How long a caller waits for a connection of the pool before it is told that the store is unavailable.
-const POOL_WAIT: Duration = Duration::from_secs(2);
 
 const SESSION_OPENED: &str = include_str!("../../sql/queries/session_opened.sql");
 
@@ -119,7 +118,7 @@ impl Connector {
         });
         Pool::builder(manager)
             .max_size(size)
-            .wait_timeout(Some(POOL_WAIT))
+            .wait_timeout(Some(limits::POOL_WAIT))
             .create_timeout(Some(CONNECT_WITHIN))
             .recycle_timeout(Some(CONNECT_WITHIN))
             .runtime(Runtime::Tokio1)
