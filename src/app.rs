@@ -165,7 +165,10 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let metrics = PrometheusBuilder::new().install_recorder().map_err(|error| {
         ServeError::System { what: "metrics cannot be kept", error: io::Error::other(error) }
     })?;
-    let folder = Arc::new(source::hold_for_serving(&data_dir).await?);
+    let folder = tokio::select! {
+        held = source::hold_for_serving(&data_dir) => Arc::new(held?),
+        () = signals.stop.cancelled() => return Ok(()),
+    };
     let node = folder.node()?;
     let outer = take_port("http", &settings.http.host, settings.http.port)?;
     let inner = take_port("inside", &settings.inside.host, settings.inside.port)?;

@@ -178,6 +178,16 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_without_any_is_told_how_to_get_one_on_each_system() {
+        let error = choose(Vec::new(), None).unwrap_err().to_string();
+
+        for install in ["apt-get install postgresql", "dnf install", "apk add", "brew install"] {
+            assert!(error.contains(install), "{error}");
+        }
+        assert!(error.contains("database.url"), "{error}");
+    }
+
+    #[test]
     fn too_old_a_one_is_named_with_how_to_get_another() {
         let error = choose(vec![version(13)], None).unwrap_err().to_string();
 

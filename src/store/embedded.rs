@@ -89,10 +89,8 @@ pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Debug)]
 pub struct Embedded {
     socket_folder: PathBuf,
-    version: String,
     state: watch::Receiver<State>,
     stop: CancellationToken,
-    hurry: CancellationToken,
 }
 
 impl Embedded {
@@ -108,7 +106,7 @@ impl Embedded {
     ) -> Result<Self, EmbeddedError> {
         let (told, first) = oneshot::channel();
         let (tell_state, state) = watch::channel(State::Starting);
-        let (thread_stop, thread_hurry) = (stop.clone(), hurry.clone());
+        let thread_stop = stop.clone();
         let keep = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -118,7 +116,7 @@ impl Embedded {
                     return;
                 }
             };
-            let keeper = Keeper::new(tell_state.clone(), thread_stop, thread_hurry, progress);
+            let keeper = Keeper::new(tell_state.clone(), thread_stop, hurry, progress);
             runtime.block_on(keeper.run(&folder, postgres_bin.as_deref(), told));
             // The lock of the folder first: whoever sees the server stopped may take it at once.
             drop(folder);
@@ -131,9 +129,7 @@ impl Embedded {
             },
         )?;
         match first.await {
-            Ok(Ok(Place { socket_folder, version })) => {
-                Ok(Self { socket_folder, version, state, stop, hurry })
-            }
+            Ok(Ok(Place { socket_folder })) => Ok(Self { socket_folder, state, stop }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(EmbeddedError::Stopped),
         }
@@ -142,11 +138,6 @@ impl Embedded {
     /// How to connect to it.
     pub fn config(&self) -> tokio_postgres::Config {
         config(&self.socket_folder, NAME)
-    }
-
-    /// The version, as `15.14`.
-    pub fn version(&self) -> &str {
-        &self.version
     }
 
     /// How it stands, now and from now on.
@@ -159,11 +150,6 @@ impl Embedded {
         self.stop.cancel();
         // An error means that the keeper is gone, and with it the server.
         let _ = self.state.wait_for(|state| *state == State::Stopped).await;
-    }
-
-    /// Lets the stop leave its checkpoint out; the next start replays the log instead.
-    pub fn hurry(&self) {
-        self.hurry.cancel();
     }
 }
 

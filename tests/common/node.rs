@@ -117,6 +117,10 @@ impl Node {
         let Some(line) = line else {
             panic!("the server ended before it was ready:\n{}", self.stderr.text());
         };
+        // The last of the lines that come with it, so that whoever looks finds all of them.
+        let is_last =
+            |line: &str| line.contains("&user=bob&") || line.contains("demo users are off");
+        self.stdout.await_line(is_last).unwrap();
         let address = |name: &str| {
             let (_, rest) = line.split_once(name).unwrap();
             rest.split(' ').next().unwrap().parse::<SocketAddr>().unwrap()

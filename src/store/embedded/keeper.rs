@@ -34,7 +34,6 @@ const DRAFT_GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Where a server that was started can be reached.
 pub(super) struct Place {
     pub(super) socket_folder: PathBuf,
-    pub(super) version: String,
 }
 
 /// The state of the thread that keeps the server.
