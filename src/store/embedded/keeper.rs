@@ -182,8 +182,7 @@ impl Keeper {
             self.tell_state.send_replace(State::Ready);
             if let Some((told, _)) = first.take() {
                 let socket_folder = site.socket_folder.clone();
-                let _ =
-                    told.send(Ok(Place { socket_folder, version: site.binaries.version.clone() }));
+                let _ = told.send(Ok(Place { socket_folder }));
             }
         }
         tokio::select! {
