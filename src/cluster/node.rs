@@ -156,12 +156,11 @@ impl Node {
     pub async fn keep(&self, stop: CancellationToken) -> Result<(), Replaced> {
         let mut client: Option<Client> = None;
         let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
+        let mut partitions_of = self.now().day();
         loop {
-            let renewal = tokio::time::timeout(limits::STATEMENT_WITHIN, self.renew(&mut client));
             let outcome = tokio::select! {
-                Ok(outcome) = renewal => outcome,
+                outcome = in_time(self.renew(&mut client)) => outcome,
                 () = stop.cancelled() => return Ok(()),
-                else => Err(StoreError::Unavailable { reason: "no answer in time".to_owned() }),
             };
             let pause = match outcome {
                 Ok(true) => limits::LEASE_RENEWED_EVERY,
@@ -172,9 +171,14 @@ impl Node {
                     RETRY_EVERY
                 }
             };
-            if Instant::now() >= partitions_due {
-                match dedup::keep_days(&self.pool, self.now(), self.window_days).await {
-                    Ok(()) => partitions_due = Instant::now() + PARTITIONS_EVERY,
+            // A machine that slept for days has slept through the timer too: the day is what counts.
+            if Instant::now() >= partitions_due || self.now().day() != partitions_of {
+                let now = self.now();
+                match in_time(dedup::keep_days(&self.pool, now, self.window_days)).await {
+                    Ok(()) => {
+                        partitions_due = Instant::now() + PARTITIONS_EVERY;
+                        partitions_of = now.day();
+                    }
                     Err(error) => tracing::warn!(%error, "the daily partitions could not be made"),
                 }
             }
@@ -214,5 +218,13 @@ impl Node {
             tracing::warn!(%error, "the high-water mark could not be written");
         }
         Ok(true)
+    }
+}
+
+/// Awaits the store for as long as a statement may take.
+async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(limits::STATEMENT_WITHIN, asked).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Unavailable { reason: "no answer in time".to_owned() }),
     }
 }
