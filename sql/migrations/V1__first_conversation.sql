@@ -150,6 +150,8 @@ declare
   d integer;
   old record;
 begin
+  -- Two nodes that start at once take turns; appends are not held up by this.
+  lock table dedup in share update exclusive mode;
   for d in p_first .. p_last loop
     if to_regclass('dedup_' || d) is null then
       execute format('create table %I (like dedup including defaults including constraints including indexes)', 'dedup_' || d);
@@ -179,6 +181,15 @@ begin
   end if;
   insert into inbox_heads (owner_no) values (n);
   return n;
+end $$;
+
+-- Ends all tokens of a user that were signed before a second. It only rises. One who never logged in is made for it, with
+-- all that belongs to a user: one without an inbox could be written to by nobody.
+create function revoke_tokens(p_app integer, p_id text, p_before_s bigint) returns void language plpgsql as $$
+declare
+  n bigint := open_user(p_app, p_id);
+begin
+  update users u set not_before_s = greatest(u.not_before_s, p_before_s) where u.user_no = n;
 end $$;
 
 -- Makes the pair of two users with all that belongs to one, or finds it. Returns its number.
