@@ -336,7 +336,9 @@ impl Node {
             );
         }
         (self.progress)("migrating the database");
-        prepare_tables(client).await?;
+        for migration in prepare_tables(client).await? {
+            tracing::info!(%migration, "the database was migrated");
+        }
         let pool = database.connector().pool(usize::from(self.settings.database.pool_size))?;
         let secret = prepare_default_app(&pool).await?;
         let demo = match Demo::why_off(database, http) {

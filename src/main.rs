@@ -189,9 +189,12 @@ fn start_logging(log: &config::Log) -> anyhow::Result<()> {
         Ok(filter) if !filter.is_empty() => {
             tracing_subscriber::EnvFilter::try_new(filter).context("RUST_LOG cannot be read")?
         }
-        // The HTTP server's threads come and go without news for an operator.
-        _ => tracing_subscriber::EnvFilter::try_new(format!("actix_server=warn,{}", log.level))
-            .context("log.level")?,
+        // What these tell of their daily work is no news for an operator.
+        _ => tracing_subscriber::EnvFilter::try_new(format!(
+            "actix_server=warn,tokio_postgres=warn,refinery_core=warn,{}",
+            log.level
+        ))
+        .context("log.level")?,
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
