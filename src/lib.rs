@@ -3,14 +3,15 @@
 //! The map of the crate, from the outside in:
 //!
 //! - [`app`]: builds the parts and wires them, in order.
-//! - [`http`]: ports, the WebSocket adapter, health, metrics.
-//! - [`actors`]: sessions, users, journals; each owns its state and none waits.
+//! - [`http`]: ports, the WebSocket adapter, the web client's files, health, metrics.
+//! - [`actors`]: sessions, users, journals, the registry; each owns its state and none waits.
 //! - [`client`]: a client that keeps every rule of the protocol, and a bare connection that keeps none.
 //! - [`cluster`]: what makes this process a node.
 //! - [`config`]: the settings: a file, the environment, flags.
 //! - [`domain`]: the rules, pure.
 //! - [`protocol`]: what travels, and how it is written.
 //! - [`store`]: PostgreSQL, the only truth.
+//! - [`ids`] and [`limits`]: a type for every number and name, and every bound.
 
 pub mod actors;
 pub mod app;
