@@ -15,6 +15,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use socket2::{Domain, Protocol, Socket, Type};
 
+mod frame_watch;
 pub mod inside;
 mod peer;
 pub mod web;

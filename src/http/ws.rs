@@ -3,13 +3,13 @@
 //! The only file that names the deprecated WebSocket crate. Two things about that crate shape it: its actor is not polled
 //! while the peer does not read, so a batch of frames that was handed to it waits in its mailbox and a session hands over
 //! one batch at a time; and it cannot be told to stop reading, so its input passes a gate that is shut while the session
-//! has no room.
+//! has no room, and where frames that announce too much are stopped before they are kept.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use actix::prelude::*;
 use actix_http::ws::Item;
@@ -22,6 +22,7 @@ use actix_web_actors::ws::{
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 
+use super::frame_watch::FrameWatch;
 use super::peer::PeerSocket;
 use crate::actors::{Engine, SessionHandle, Transport, open_session};
 use crate::limits;
@@ -59,7 +60,8 @@ pub async fn open(
         busy: false,
         fragments: None,
     };
-    WsResponseBuilder::new(connection, &request, Gated { payload, gate })
+    let watch = FrameWatch::new(limits::FRAME_BYTES);
+    WsResponseBuilder::new(connection, &request, Gated { payload, gate, watch })
         .protocols(&[SUBPROTOCOL_JSON])
         .frame_size(limits::FRAME_BYTES)
         .start()
@@ -92,6 +94,8 @@ fn subprotocol_is_known(request: &HttpRequest) -> bool {
 #[derive(Clone, Default)]
 struct Gate {
     shut: Rc<Cell<bool>>,
+    /// A frame was announced that is longer than may be.
+    overrun: Rc<Cell<bool>>,
     waiting: Rc<RefCell<Option<Waker>>>,
 }
 
@@ -112,6 +116,7 @@ impl Gate {
 struct Gated {
     payload: web::Payload,
     gate: Gate,
+    watch: FrameWatch,
 }
 
 impl Stream for Gated {
@@ -122,7 +127,14 @@ impl Stream for Gated {
             *self.gate.waiting.borrow_mut() = Some(task.waker().clone());
             return Poll::Pending;
         }
-        Pin::new(&mut self.payload).poll_next(task)
+        let next = ready!(Pin::new(&mut self.payload).poll_next(task));
+        if let Some(Ok(bytes)) = &next
+            && self.watch.pass(bytes).is_err()
+        {
+            self.gate.overrun.set(true);
+            return Poll::Ready(Some(Err(PayloadError::Overflow)));
+        }
+        Poll::Ready(next)
     }
 }
 
@@ -309,9 +321,16 @@ impl Connection {
 
     fn broken(&self, error: &ProtocolError, ctx: &mut WebsocketContext<Self>) {
         match error {
+            ProtocolError::Io(_) if self.gate.overrun.get() => {
+                end(ctx, CloseCode::Size, "the frame is too large");
+            }
             ProtocolError::Overflow => end(ctx, CloseCode::Size, "the frame is too large"),
             ProtocolError::Io(error) if is_bad_utf8(error) => {
                 end(ctx, CloseCode::Invalid, "the text is not UTF-8");
+            }
+            // Reserved bits, which the crate tells apart by this kind alone.
+            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                end(ctx, CloseCode::Protocol, "the frame breaks RFC 6455");
             }
             // The peer has vanished: nobody is left to be told.
             ProtocolError::Io(_) => ctx.stop(),
