@@ -102,33 +102,37 @@ pub struct Order<C, P> {
     lanes: HashMap<C, Lane<P>>,
     runs: u64,
     awaited: usize,
-    answered: Answered,
+    answered: Answered<C>,
 }
 
-/// Ids that were acked or finally refused lately: a copy of one that was still under way is never awaited again.
-#[derive(Default)]
-struct Answered {
-    keys: HashSet<ClientMsgId>,
-    oldest_first: VecDeque<ClientMsgId>,
+/// Sends that were acked or finally refused lately: a copy of one that was still under way is never awaited again.
+struct Answered<C> {
+    sends: HashSet<(C, ClientMsgId)>,
+    oldest_first: VecDeque<(C, ClientMsgId)>,
 }
 
-impl Answered {
-    fn insert(&mut self, key: ClientMsgId) {
-        if self.keys.insert(key) {
-            self.oldest_first.push_back(key);
+impl<C: Clone + Eq + Hash> Answered<C> {
+    fn insert(&mut self, conversation: C, key: ClientMsgId) {
+        if self.sends.insert((conversation.clone(), key)) {
+            self.oldest_first.push_back((conversation, key));
         }
         // Copies that can still be under way were sent within one window of commands.
         if self.oldest_first.len() > 2 * limits::IN_FLIGHT
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            self.keys.remove(&oldest);
+            self.sends.remove(&oldest);
         }
+    }
+
+    fn contains(&self, conversation: &C, key: ClientMsgId) -> bool {
+        self.sends.contains(&(conversation.clone(), key))
     }
 }
 
 impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Default for Order<C, P> {
     fn default() -> Self {
-        Self { lanes: HashMap::new(), runs: 0, awaited: 0, answered: Answered::default() }
+        let answered = Answered { sends: HashSet::new(), oldest_first: VecDeque::new() };
+        Self { lanes: HashMap::new(), runs: 0, awaited: 0, answered }
     }
 }
 
@@ -165,7 +169,7 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         }
         if let Some(&first) = lane.awaited.front() {
             if first != key {
-                if !self.answered.keys.contains(&key) && !lane.awaited.contains(&key) {
+                if !lane.awaited.contains(&key) && !self.answered.contains(&conversation, key) {
                     lane.awaited.push_back(key);
                     self.awaited += 1;
                 }
@@ -210,7 +214,7 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         reason: R,
         effects: &mut Vec<Effect<C, P, A, R>>,
     ) {
-        let lane = self.lanes.entry(conversation).or_insert_with(Lane::new);
+        let lane = self.lanes.entry(conversation.clone()).or_insert_with(Lane::new);
         if let Some(same) = lane.unanswered.iter_mut().find(|sent| sent.key == key) {
             same.commands.push(command);
             return;
@@ -222,7 +226,7 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
             }
             _ => effects.push(Effect::Refused { commands, reason }),
         }
-        if !self.answered.keys.contains(&key) && !lane.awaited.contains(&key) {
+        if !lane.awaited.contains(&key) && !self.answered.contains(&conversation, key) {
             lane.awaited.push_back(key);
             self.awaited += 1;
         }
@@ -230,10 +234,11 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         if lane.awaited_since.is_none() && !lane.awaited.is_empty() {
             lane.awaited_since = Some(now);
         }
+        self.forget_if_idle(&conversation);
     }
 
     /// The owner's verdict on a send that was passed on from `place`.
-    pub fn verdict<A, R>(
+    pub fn verdict<A, R: Clone>(
         &mut self,
         now: Instant,
         conversation: &C,
@@ -254,13 +259,13 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         match verdict {
             Verdict::Stored(answer) => {
                 let commands = take(lane, index);
-                self.answered.insert(key);
+                self.answered.insert(conversation.clone(), key);
                 let conversation = conversation.clone();
                 effects.push(Effect::Acked { conversation, commands, answer });
             }
             Verdict::Final(reason) => {
                 let commands = take(lane, index);
-                self.answered.insert(key);
+                self.answered.insert(conversation.clone(), key);
                 effects.push(Effect::Refused { commands, reason });
             }
             Verdict::Curable(reason) => {
@@ -268,15 +273,16 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
                 lane.broken = true;
                 let already = std::mem::take(&mut lane.awaited);
                 self.awaited -= already.len();
-                let mut reason = Some(reason);
                 for sent in refused {
-                    if !self.answered.keys.contains(&sent.key) {
+                    let commands = sent.commands;
+                    // A copy of one that was answered need not come again: the next one is the first that must.
+                    let first = lane.awaited.front().copied();
+                    if !self.answered.contains(conversation, sent.key) {
                         lane.awaited.push_back(sent.key);
                     }
-                    let commands = sent.commands;
-                    effects.push(match reason.take() {
-                        Some(reason) => Effect::Refused { commands, reason },
-                        None => Effect::OrderBroken { commands, awaited: key },
+                    effects.push(match first {
+                        Some(awaited) => Effect::OrderBroken { commands, awaited },
+                        None => Effect::Refused { commands, reason: reason.clone() },
                     });
                 }
                 for key in already {
@@ -322,6 +328,11 @@ impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
         for conversation in idle {
             self.lanes.remove(&conversation);
         }
+    }
+
+    /// The sends to a conversation that must come again before anything new, the first of them first.
+    pub fn awaited(&self, conversation: &C) -> impl Iterator<Item = ClientMsgId> {
+        self.lanes.get(conversation).into_iter().flat_map(|lane| lane.awaited.iter().copied())
     }
 
     /// Whether more ids are awaited than a session may have: a refusal can add a whole window at once.
@@ -531,6 +542,52 @@ mod tests {
         session.send(2);
         let (_, new) = session.send(3);
         assert_eq!(places(&new).len(), 1, "{new:?}");
+    }
+
+    #[test]
+    fn the_same_id_in_another_conversation_is_another_send() {
+        let mut session = Session::new();
+        session.send(1);
+        session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7));
+        let mut effects: Effects = Vec::new();
+
+        session.order.refuse(session.now, "user:carol", key(1), 1, "rate_limited", &mut effects);
+
+        assert_eq!(session.order.awaited(&"user:carol").collect::<Vec<_>>(), [key(1)]);
+    }
+
+    #[test]
+    fn a_copy_of_an_answered_send_that_is_refused_leaves_nothing_behind() {
+        let mut session = Session::new();
+        session.send(1);
+        session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7));
+        let mut effects: Effects = Vec::new();
+
+        session.order.refuse(session.now, "user:bob", key(1), 2, "rate_limited", &mut effects);
+
+        assert_eq!(effects, [Effect::Refused { commands: vec![2], reason: "rate_limited" }]);
+        assert!(session.order.is_idle());
+    }
+
+    #[test]
+    fn behind_a_refused_copy_of_an_answered_send_the_first_that_must_come_again_is_named() {
+        let mut session = Session::new();
+        session.send(1);
+        session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7));
+        for n in 1..=3 {
+            session.send(n);
+        }
+
+        let effects = session.verdict(Place { run: 2, n: 0 }, 1, Verdict::Curable("busy"));
+
+        assert_eq!(
+            effects,
+            [
+                Effect::Refused { commands: vec![1], reason: "busy" },
+                Effect::Refused { commands: vec![2], reason: "busy" },
+                Effect::OrderBroken { commands: vec![3], awaited: key(2) },
+            ]
+        );
     }
 
     #[test]
