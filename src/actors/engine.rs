@@ -11,6 +11,7 @@ use super::cursors::CursorActor;
 use super::journal::JournalActor;
 use super::registry::{Directory, Drain, EpochChanged, Registry};
 use crate::cluster::node::Node;
+use crate::domain::journal::Life;
 use crate::domain::sends::SessionNo;
 use crate::ids::ConversationNo;
 use crate::limits;
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
     writers: Arc<Writers>,
     sessions: AtomicU64,
+    lives: AtomicU64,
 }
 
 /// Which of the node's writers have a connection to the store.
@@ -109,6 +111,7 @@ impl Engine {
             reads: Semaphore::new(limits::READS_AT_ONCE),
             writers,
             sessions: AtomicU64::new(1),
+            lives: AtomicU64::new(1),
         });
         let mut epoch = node.epoch();
         actix::spawn(async move {
@@ -159,6 +162,11 @@ const DRAIN_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(1
 impl Shared {
     pub(super) fn next_session(&self) -> SessionNo {
         SessionNo(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Rises with each start of a user's actor.
+    pub(super) fn next_life(&self) -> Life {
+        Life(self.lives.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The journal of a pair: always the same on this node.

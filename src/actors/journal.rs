@@ -16,7 +16,7 @@ use super::engine::Writers;
 use super::registry::Directory;
 use super::user::{Entry, Settlement, Written};
 use crate::cluster::node::Node;
-use crate::domain::journal::{Appended, Effect, Input, Journal, Placed, Row};
+use crate::domain::journal::{Appended, Effect, Input, Journal, Life, Placed, Row};
 use crate::domain::sends::{Outcome, Pair, SessionNo};
 use crate::ids::{UserId, UserNo};
 use crate::limits;
@@ -29,10 +29,17 @@ use crate::store::pairs::{AppendOutcome, Writer};
 #[rtype(result = "()")]
 pub struct Append(pub Row<Outgoing>);
 
-/// The sender has heard of all that was handed back to it.
+/// The sender has heard of rows that were refused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Reopened(pub UserNo);
+pub struct RefusalsHeard {
+    /// The sender.
+    pub sender: UserNo,
+    /// Which start of its actor.
+    pub life: Life,
+    /// Rows.
+    pub refused: usize,
+}
 
 /// A statement has ended.
 #[derive(Message)]
@@ -117,11 +124,12 @@ impl Handler<Append> for JournalActor {
     }
 }
 
-impl Handler<Reopened> for JournalActor {
+impl Handler<RefusalsHeard> for JournalActor {
     type Result = ();
 
-    fn handle(&mut self, Reopened(user): Reopened, ctx: &mut Self::Context) {
-        self.decide(Input::Reopened(user), ctx);
+    fn handle(&mut self, heard: RefusalsHeard, ctx: &mut Self::Context) {
+        let RefusalsHeard { sender, life, refused } = heard;
+        self.decide(Input::Heard { sender, life, refused }, ctx);
     }
 }
 
@@ -315,6 +323,7 @@ impl Letters {
             to: row.payload.to.clone(),
             pair: Pair { no: row.conversation, peer },
             key: row.key,
+            life: row.life,
             outcome,
         });
         if peer != row.sender {
@@ -324,13 +333,11 @@ impl Letters {
 
     fn settled(&mut self, row: Row<Outgoing>, outcome: Outcome) {
         let peer = if row.sender == row.low { row.high } else { row.low };
-        let handed_back = matches!(outcome, Outcome::Refused(_));
-        let letter = self.to(row.sender);
-        letter.handed_back |= handed_back;
-        letter.settlements.push(Settlement {
+        self.to(row.sender).settlements.push(Settlement {
             to: row.payload.to,
             pair: Pair { no: row.conversation, peer },
             key: row.key,
+            life: row.life,
             outcome,
         });
     }

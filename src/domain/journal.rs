@@ -3,16 +3,21 @@
 //! One statement is in flight at most; what comes meanwhile gathers for the next. When the outcome of a statement is
 //! unknown its rows wait, as the first, until the writer was fenced and their keys were looked up; whoever else waits
 //! is handed back. A sender to whom something was handed back is not heard again until it says that it has heard of
-//! it: what it sent before that would overtake what it has to send again.
+//! all of it: what it sent before that would overtake what it has to send again.
 //!
 //! Never touches a clock or the store: time is an argument, and the journal's actor performs the effects.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::sends::{Outcome, Refusal, SendHash};
 use crate::ids::{ClientMsgId, ConversationNo, MessageId, Seq, UserNo};
 use crate::limits;
+
+/// Which start of its sender's actor sent a row. A fresh one has nothing under way, whatever became of a former one's
+/// rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life(pub u64);
 
 /// A message on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Row<P> {
     pub high: UserNo,
     /// Which of them sends.
     pub sender: UserNo,
+    /// Which start of its actor.
+    pub life: Life,
     /// The send's key.
     pub key: ClientMsgId,
     /// What its content hashes to.
@@ -81,8 +88,15 @@ pub enum Appended {
 pub enum Input<P> {
     /// A row to be stored.
     Append(Row<P>),
-    /// The sender has heard of all that was handed back to it.
-    Reopened(UserNo),
+    /// The sender has heard of so many rows that were refused. Told in any order: only the sum counts.
+    Heard {
+        /// The sender.
+        sender: UserNo,
+        /// Which start of its actor.
+        life: Life,
+        /// Rows.
+        refused: usize,
+    },
     /// The statement's outcome.
     Appended(Appended),
     /// The writer was fenced on a new connection; what of the unresolved rows is stored, by index.
@@ -119,16 +133,22 @@ enum Line<P> {
     Idle,
     /// These rows are in flight.
     Busy(Vec<Row<P>>),
-    /// No connection; these rows' outcome is unknown, since then.
-    Down { unresolved: Vec<Row<P>>, since: Instant },
+    /// No connection; these rows' outcome is unknown, since then. `told`: their senders were told so.
+    Down { unresolved: Vec<Row<P>>, since: Instant, told: bool },
+}
+
+/// A sender that is not heard: what it sends now it sent before it heard of what was refused.
+struct Closed {
+    life: Life,
+    /// Refused rows of which it has not heard.
+    unheard: usize,
 }
 
 /// One journal.
 pub struct Journal<P> {
     line: Line<P>,
     queue: VecDeque<Row<P>>,
-    /// Senders that are not heard until they say that they know what was handed back.
-    closed: HashSet<UserNo>,
+    closed: HashMap<UserNo, Closed>,
     /// Rows in a statement at most: less than the limit after a refusal, until the row at fault is found.
     batch_most: usize,
 }
@@ -137,9 +157,9 @@ impl<P: Clone> Journal<P> {
     /// Not connected yet.
     pub fn new(now: Instant) -> Self {
         Self {
-            line: Line::Down { unresolved: Vec::new(), since: now },
+            line: Line::Down { unresolved: Vec::new(), since: now, told: false },
             queue: VecDeque::new(),
-            closed: HashSet::new(),
+            closed: HashMap::new(),
             batch_most: limits::JOURNAL_BATCH,
         }
     }
@@ -171,9 +191,7 @@ impl<P: Clone> Journal<P> {
     pub fn decide(&mut self, now: Instant, input: Input<P>, effects: &mut Vec<Effect<P>>) {
         match input {
             Input::Append(row) => self.append(row, effects),
-            Input::Reopened(user) => {
-                self.closed.remove(&user);
-            }
+            Input::Heard { sender, life, refused } => self.heard(sender, life, refused),
             Input::Appended(appended) => self.appended(now, appended, effects),
             Input::Fenced(found) => self.fenced(found, effects),
             Input::Tick => self.give_up(now, effects),
@@ -182,7 +200,7 @@ impl<P: Clone> Journal<P> {
     }
 
     fn append(&mut self, row: Row<P>, effects: &mut Vec<Effect<P>>) {
-        if self.closed.contains(&row.sender) || !self.is_up() {
+        if self.is_closed(&row) || !self.is_up() {
             self.hand_back(row, Refusal::Unavailable, effects);
         } else if self.queue.len() >= limits::JOURNAL_QUEUE {
             self.hand_back(row, Refusal::Busy, effects);
@@ -220,14 +238,14 @@ impl<P: Clone> Journal<P> {
             }
             Appended::Refused | Appended::NotTried => {
                 self.batch_most = limits::JOURNAL_BATCH;
+                let senders: HashSet<UserNo> = rows.iter().map(|row| row.sender).collect();
                 for row in rows {
-                    let sender = row.sender;
                     self.hand_back(row, Refusal::Unavailable, effects);
-                    self.take_out(sender, effects);
                 }
+                self.take_out(&senders, effects);
             }
             Appended::Unknown => {
-                self.line = Line::Down { unresolved: rows, since: now };
+                self.line = Line::Down { unresolved: rows, since: now, told: false };
                 for row in std::mem::take(&mut self.queue) {
                     self.hand_back(row, Refusal::Unavailable, effects);
                 }
@@ -237,13 +255,16 @@ impl<P: Clone> Journal<P> {
     }
 
     fn fenced(&mut self, found: Vec<(usize, Placed)>, effects: &mut Vec<Effect<P>>) {
-        let Line::Down { unresolved, .. } = std::mem::replace(&mut self.line, Line::Idle) else {
+        let Line::Down { unresolved, told, .. } = std::mem::replace(&mut self.line, Line::Idle)
+        else {
             return;
         };
         let mut again = Vec::new();
         for (index, row) in unresolved.into_iter().enumerate() {
             match found.iter().find(|(stored, _)| *stored == index) {
                 Some(&(_, placed)) => effects.push(Effect::Stored { row, placed }),
+                // Its sender sends it again, and perhaps something else before it.
+                None if told => {}
                 None => again.push(row),
             }
         }
@@ -251,28 +272,53 @@ impl<P: Clone> Journal<P> {
     }
 
     fn give_up(&mut self, now: Instant, effects: &mut Vec<Effect<P>>) {
-        if let Line::Down { unresolved, since } = &mut self.line
-            && now.saturating_duration_since(*since) >= limits::OUTCOME_WITHIN
-        {
-            // Their keys are found, or not, when they come again: the writer is fenced before anything is appended.
-            for row in std::mem::take(unresolved) {
-                self.closed.insert(row.sender);
-                let outcome = Outcome::Refused(Refusal::OutcomeUnknown);
-                effects.push(Effect::Settled { row, outcome });
+        let rows = match &mut self.line {
+            Line::Down { unresolved, since, told }
+                if !*told && now.saturating_duration_since(*since) >= limits::OUTCOME_WITHIN =>
+            {
+                *told = true;
+                // Kept all the same: the receivers of what is found stored must hear of it.
+                unresolved.clone()
             }
+            _ => return,
+        };
+        for row in rows {
+            self.hand_back(row, Refusal::OutcomeUnknown, effects);
         }
     }
 
     fn hand_back(&mut self, row: Row<P>, why: Refusal, effects: &mut Vec<Effect<P>>) {
-        self.closed.insert(row.sender);
+        let fresh = Closed { life: row.life, unheard: 0 };
+        let closed = self.closed.entry(row.sender).or_insert(fresh);
+        if closed.life < row.life {
+            *closed = Closed { life: row.life, unheard: 0 };
+        }
+        if closed.life == row.life {
+            closed.unheard += 1;
+        }
         effects.push(Effect::Settled { row, outcome: Outcome::Refused(why) });
     }
 
-    /// Hands back, in order, all that waits from a sender: it must not overtake what was refused.
-    fn take_out(&mut self, sender: UserNo, effects: &mut Vec<Effect<P>>) {
+    fn is_closed(&self, row: &Row<P>) -> bool {
+        self.closed.get(&row.sender).is_some_and(|closed| closed.life == row.life)
+    }
+
+    fn heard(&mut self, sender: UserNo, life: Life, refused: usize) {
+        if let Some(closed) = self.closed.get_mut(&sender)
+            && closed.life == life
+        {
+            closed.unheard = closed.unheard.saturating_sub(refused);
+            if closed.unheard == 0 {
+                self.closed.remove(&sender);
+            }
+        }
+    }
+
+    /// Hands back, in order, all that waits from these senders: it must not overtake what was refused.
+    fn take_out(&mut self, senders: &HashSet<UserNo>, effects: &mut Vec<Effect<P>>) {
         let (out, stay) = std::mem::take(&mut self.queue)
             .into_iter()
-            .partition::<VecDeque<_>, _>(|row| row.sender == sender);
+            .partition::<VecDeque<_>, _>(|row| senders.contains(&row.sender));
         self.queue = stay;
         for row in out {
             self.hand_back(row, Refusal::Unavailable, effects);
@@ -318,6 +364,7 @@ mod tests {
             low: ALICE,
             high: BOB,
             sender,
+            life: Life(1),
             key: ClientMsgId::mint(UnixMs::new(1_700_000_000_000), [n; 10]),
             hash: [n; 16],
             body_bytes: 100,
@@ -355,6 +402,10 @@ mod tests {
 
         fn append(&mut self, sender: UserNo, n: u8) -> Vec<Effect<u8>> {
             self.after(Input::Append(row(sender, n)))
+        }
+
+        fn heard(&mut self, sender: UserNo, refused: usize) {
+            self.after(Input::Heard { sender, life: Life(1), refused });
         }
     }
 
@@ -463,8 +514,27 @@ mod tests {
         line.after(Input::Fenced(vec![(0, placed(1))]));
 
         assert_eq!(refused(&line.append(ALICE, 2)), [(2, Refusal::Unavailable)]);
-        line.after(Input::Reopened(ALICE));
+        line.heard(ALICE, 1);
+        assert_eq!(
+            refused(&line.append(ALICE, 3)),
+            [(3, Refusal::Unavailable)],
+            "sent before it heard of 2"
+        );
+        line.heard(ALICE, 2);
         assert_eq!(run(&line.append(ALICE, 1)), [1]);
+    }
+
+    #[test]
+    fn what_a_former_start_of_a_sender_left_behind_does_not_close_the_next_one() {
+        let mut line = Line::up();
+        line.append(BOB, 0);
+        line.append(ALICE, 1);
+        line.after(Input::Appended(Appended::Unknown));
+        line.after(Input::Fenced(vec![(0, placed(1))]));
+
+        let next = Row { life: Life(2), ..row(ALICE, 1) };
+
+        assert_eq!(run(&line.after(Input::Append(next))), [1]);
     }
 
     #[test]
@@ -493,8 +563,25 @@ mod tests {
         assert_eq!(line.after(Input::Tick), []);
         line.now += limits::OUTCOME_WITHIN;
         assert_eq!(refused(&line.after(Input::Tick)), [(1, Refusal::OutcomeUnknown)]);
-        assert!(line.journal.unresolved().is_empty());
+        assert_eq!(line.after(Input::Tick), [], "once");
         assert_eq!(refused(&line.append(ALICE, 2)), [(2, Refusal::Unavailable)]);
+    }
+
+    #[test]
+    fn after_its_sender_was_told_a_row_is_pushed_if_it_is_stored_and_never_appended_again() {
+        let mut line = Line::up();
+        line.append(ALICE, 0);
+        line.append(ALICE, 1);
+        line.append(BOB, 2);
+        line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
+        line.after(Input::Appended(Appended::Unknown));
+        line.now += limits::OUTCOME_WITHIN;
+        line.after(Input::Tick);
+
+        let effects = line.after(Input::Fenced(vec![(0, placed(2))]));
+
+        assert_eq!(stored(&effects), [1]);
+        assert!(run(&effects).is_empty());
     }
 
     #[test]

@@ -161,14 +161,14 @@ impl Devices {
     }
 
     /// Takes out sessions that ended before they knew whom to tell.
-    pub(super) fn take_gone(&mut self) -> Vec<Slot> {
+    pub(super) fn take_gone(&mut self) -> Vec<(SessionNo, Slot)> {
         let gone: Vec<SessionNo> = self
             .sessions
             .iter()
             .filter(|(_, slot)| !slot.address.connected())
             .map(|(no, _)| *no)
             .collect();
-        gone.iter().filter_map(|no| self.sessions.remove(no)).collect()
+        gone.iter().filter_map(|no| self.sessions.remove_entry(no)).collect()
     }
 
     /// Pushes an entry to all but the session that has its ack.

@@ -17,12 +17,12 @@ use self::devices::{Admission, Devices};
 use self::receipts::WaitingReceipt;
 use crate::actors::cursors::Raise;
 use crate::actors::engine::{Engine, Shared};
-use crate::actors::journal::{Append, Outgoing, Reopened};
+use crate::actors::journal::{Append, Outgoing, RefusalsHeard};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::registry::{Enter, Finished, Idle, UserState};
 use crate::actors::session::{Detached, EnterRefused, SessionActor, SessionShut, Verdict};
 use crate::actors::{reads, wire};
-use crate::domain::journal::Row;
+use crate::domain::journal::{Life, Row};
 use crate::domain::order;
 use crate::domain::sends::{
     Ack, Effect, Input, Outcome, Pair, Refusal, SendHash, Sends, SessionNo, Waiter,
@@ -143,8 +143,6 @@ pub struct Written {
     pub journal: usize,
     /// Outcomes of the user's sends.
     pub settlements: Vec<Settlement>,
-    /// Whether some of them were handed back, so that the journal waits for a word.
-    pub handed_back: bool,
     /// New entries of the inbox.
     pub entries: Vec<Entry>,
 }
@@ -158,6 +156,8 @@ pub struct Settlement {
     pub pair: Pair,
     /// Its key.
     pub key: ClientMsgId,
+    /// Which start of the sender's actor sent it.
+    pub life: Life,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -249,6 +249,7 @@ pub struct UserActor {
     no: UserNo,
     id: UserId,
     app: AppId,
+    life: Life,
     state: Arc<UserState>,
     devices: Devices,
     sends: Sends<(SessionNo, Draft)>,
@@ -278,6 +279,7 @@ impl UserActor {
             let window_ms =
                 i64::from(engine.shared().settings.dedup_window_days).saturating_mul(86_400_000);
             Self {
+                life: engine.shared().next_life(),
                 engine,
                 no,
                 id,
@@ -300,10 +302,6 @@ impl Actor for UserActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // A former actor of this user may have left something handed back that nobody has answered for.
-        for journal in &self.shared().journals {
-            mailbox::insist(journal, Reopened(self.no));
-        }
         ctx.run_interval(IDLE_CHECK_EVERY, |_, ctx| ctx.notify(IdleCheckDue));
     }
 
@@ -399,8 +397,16 @@ impl Handler<Written> for UserActor {
 
     fn handle(&mut self, written: Written, ctx: &mut Self::Context) {
         let mut server_receipts: HashMap<ConversationNo, Settlement> = HashMap::new();
+        let mut refused = 0;
         for settlement in written.settlements {
-            let Settlement { to, pair, key, outcome } = settlement.clone();
+            let Settlement { to, pair, key, life, outcome } = settlement.clone();
+            if matches!(outcome, Outcome::Refused(_)) {
+                if life != self.life {
+                    // A former actor's row. This one's own row of the same key has an outcome of its own.
+                    continue;
+                }
+                refused += 1;
+            }
             self.decide(Input::Settled { to, key, outcome }, ctx);
             if matches!(outcome, Outcome::Stored { .. })
                 && pair.peer != self.no
@@ -410,9 +416,10 @@ impl Handler<Written> for UserActor {
                 server_receipts.insert(pair.no, settlement);
             }
         }
-        if written.handed_back {
+        if refused > 0 {
             // Behind all that was sent to the journal before this was heard of.
-            mailbox::insist(&self.shared().journals[written.journal], Reopened(self.no));
+            let heard = RefusalsHeard { sender: self.no, life: self.life, refused };
+            mailbox::insist(&self.shared().journals[written.journal], heard);
         }
         for Settlement { to, pair, outcome, .. } in server_receipts.into_values() {
             if let Outcome::Stored { seq, .. } = outcome {
@@ -493,8 +500,9 @@ impl Handler<Finish> for UserActor {
 impl Handler<IdleCheckDue> for UserActor {
     type Result = ();
 
-    fn handle(&mut self, _: IdleCheckDue, _: &mut Self::Context) {
-        for gone in self.devices.take_gone() {
+    fn handle(&mut self, _: IdleCheckDue, ctx: &mut Self::Context) {
+        for (session, gone) in self.devices.take_gone() {
+            self.decide(Input::Ended(session), ctx);
             self.note_end(gone.platform, gone.device, gone.login_no);
         }
         self.count_sessions();
@@ -525,6 +533,12 @@ impl UserActor {
                     self.tell_verdict(waiter, to, key, verdict, ctx);
                 }
                 Effect::LookUp(to) => self.look_up(to, ctx),
+                // What follows one that was refused must not overtake it, even if there is room again.
+                Effect::Append { to, key, .. }
+                    if refused.iter().any(|(other, _, _)| *other == to) =>
+                {
+                    refused.push((to, key, Refusal::Busy));
+                }
                 Effect::Append { pair, to, key, hash, payload: (origin, draft) } => {
                     let row = self.row(pair, &to, key, hash, origin, draft);
                     match mailbox::tell(self.shared().journal(pair.no), Append(row)) {
@@ -555,6 +569,7 @@ impl UserActor {
             low: self.no.min(pair.peer),
             high: self.no.max(pair.peer),
             sender: self.no,
+            life: self.life,
             key,
             hash,
             body_bytes: draft.stored.len(),
@@ -638,7 +653,8 @@ impl UserActor {
     fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
         let (pool, no) = (self.shared().pool.clone(), self.no);
         actix::spawn(async move {
-            let ended = users::end_session(&pool, no, platform.as_str(), &device, login_no).await;
+            let end = users::end_session(&pool, no, platform.as_str(), &device, login_no);
+            let ended = reads::bounded(end).await;
             if let Err(error) = ended {
                 // The node's next start ends what is left over.
                 tracing::debug!(%error, user = %no, "the end of a session could not be noted");

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use super::{CursorsMoved, Receipt, ReceiptKind, UserActor};
 use crate::actors::cursors::Raise;
 use crate::actors::session::ReceiptDone;
-use crate::actors::{errors, mailbox, wire};
+use crate::actors::{errors, mailbox, reads, wire};
 use crate::domain::sends::{Pair, Refusal, SessionNo};
 use crate::ids::Seq;
 use crate::protocol::{DeliveredBy, ErrorBody, Event};
@@ -39,7 +39,8 @@ impl Handler<Receipt> for UserActor {
         }
         let (engine, app, no) = (self.engine.clone(), self.app, self.no);
         let look_up = async move {
-            let found = pairs::find(&engine.shared().pool, app, no, &receipt.peer).await;
+            let find = pairs::find(&engine.shared().pool, app, no, &receipt.peer);
+            let found = reads::bounded(find).await;
             ReceiptPairFound { receipt, found }
         };
         ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
