@@ -334,6 +334,13 @@ impl Settings {
                 self.dedup.window_days
             ));
         }
+        let rates =
+            [("sends_per_s", self.limits.sends_per_s), ("sends_burst", self.limits.sends_burst)];
+        for (key, rate) in rates {
+            if rate == 0 {
+                faults.push(format!("limits.{key} is 0, expected at least 1 message"));
+            }
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             faults.push(format!(
                 "log.level is `{}`, expected off, error, warn, info, debug, trace, or filters as \
@@ -621,6 +628,20 @@ mod tests {
             (list, "expected a whole number"),
         ] {
             assert!(error.contains(expected), "{error} should say {expected}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_its_range_is_refused_with_the_range() {
+        for (name, value, expected) in [
+            ("ROOKERY__DATABASE__POOL_SIZE", "0", "database.pool_size is 0, expected 1 to 1000"),
+            ("ROOKERY__DEDUP__WINDOW_DAYS", "91", "dedup.window_days is 91, expected 1 to 90 days"),
+            ("ROOKERY__LIMITS__SENDS_PER_S", "0", "limits.sends_per_s is 0, expected at least 1"),
+            ("ROOKERY__LIMITS__SENDS_BURST", "0", "limits.sends_burst is 0, expected at least 1"),
+        ] {
+            let error = from_env(&[(name, value)]).unwrap_err().to_string();
+
+            assert!(error.contains(expected), "{error}");
         }
     }
 
