@@ -343,7 +343,7 @@ impl Node {
         let secret = prepare_default_app(&pool).await?;
         let demo = match Demo::why_off(database, http) {
             Some(why) => Demo::end(&self.folder, database, &pool, why).await?,
-            None => Demo::begin(&self.folder, &secret, now())?,
+            None => Demo::begin(&self.folder, &pool, &secret, now()).await?,
         };
         Ok((pool, demo))
     }

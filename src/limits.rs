@@ -60,6 +60,12 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 /// Two lost heartbeats and some slack; one lost packet must not end a session. Then 4003.
 pub const IDLE_AFTER: Duration = Duration::from_secs(50);
+/// Connections that wait to be accepted.
+pub const BACKLOG: i32 = 1024;
+/// How long a client may take to send the head of an HTTP request.
+pub const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+/// How long HTTP requests in flight are waited for when the server stops.
+pub const REQUESTS_DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take to log in. Then 4004.
 pub const LOGIN_WITHIN: Duration = Duration::from_secs(5);
 /// How often a session looks at its clocks.
@@ -110,6 +116,10 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
 
 /// How long a reader waits for a pooled connection.
 pub const POOL_WAIT: Duration = Duration::from_secs(2);
+/// How long a connection to the database may take until it can be used.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// The time between two tries of a writer to connect: short, since senders wait.
+pub const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 /// How long a login, look-up or page may take in all.
 pub const READ_WITHIN: Duration = Duration::from_secs(8);
 /// Page reads of one session at once.

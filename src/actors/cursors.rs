@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -49,9 +48,6 @@ struct Written {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Connected(Rc<CursorWriter>);
-
-/// The time between two tries to connect.
-const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 struct Wanted {
@@ -249,7 +245,7 @@ impl CursorActor {
                     }
                     Ok(Err(_)) | Err(_) => {}
                 }
-                tokio::time::sleep(RECONNECT_EVERY).await;
+                tokio::time::sleep(limits::RECONNECT_EVERY).await;
             }
         };
         ctx.spawn(connect.into_actor(self).map(|connected, _, ctx| ctx.notify(connected)));

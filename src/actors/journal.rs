@@ -76,8 +76,6 @@ pub struct Outgoing {
 
 /// How often the time of an unknown outcome is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The time between two tries to connect: short, since senders wait.
-const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 
 /// One journal.
 pub struct JournalActor {
@@ -260,7 +258,7 @@ impl JournalActor {
                     }
                     Ok(Err(_)) | Err(_) => {}
                 }
-                tokio::time::sleep(RECONNECT_EVERY).await;
+                tokio::time::sleep(limits::RECONNECT_EVERY).await;
             }
         };
         ctx.spawn(claim.into_actor(self).map(|claimed, _, ctx| ctx.notify(claimed)));

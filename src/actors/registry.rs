@@ -62,6 +62,7 @@ pub struct Drain;
 pub struct Directory {
     users: DashMap<UserNo, Listed>,
     sessions: AtomicUsize,
+    draining: AtomicBool,
 }
 
 struct Listed {
@@ -95,6 +96,11 @@ impl Directory {
         self.users
             .get(&user)
             .is_some_and(|listed| listed.state.sessions.load(Ordering::Acquire) > 0)
+    }
+
+    /// Whether the node is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Sessions of this node, logged in or not.
@@ -163,7 +169,6 @@ pub struct Registry {
     arbiters: Vec<ArbiterHandle>,
     /// Users that drain what they have, with what came for them since.
     ending: HashMap<UserNo, Ending>,
-    draining: bool,
 }
 
 struct Ending {
@@ -177,7 +182,7 @@ impl Registry {
     pub fn start_with(directory: Arc<Directory>, arbiters: Vec<ArbiterHandle>) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(limits::REGISTRY_MAILBOX);
-            Self { directory, arbiters, ending: HashMap::new(), draining: false }
+            Self { directory, arbiters, ending: HashMap::new() }
         })
     }
 }
@@ -196,7 +201,7 @@ impl Handler<Enter> for Registry {
         }
         let user = enter.user;
         let mut attach = enter.attach;
-        if self.draining {
+        if self.directory.is_draining() {
             attach.shut = true;
         }
         if let Some(listed) = self.directory.users.get(&user) {
@@ -254,7 +259,7 @@ impl Handler<Drain> for Registry {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {
-        self.draining = true;
+        self.directory.draining.store(true, Ordering::Release);
         for listed in &self.directory.users {
             mailbox::insist(&listed.address, Shut);
         }

@@ -53,12 +53,16 @@ impl Demo {
         }
     }
 
-    /// Signs tokens for the demo users.
-    pub(super) fn begin(
+    /// Signs tokens for the demo users, and makes them: each can be written to before it has logged in.
+    pub(super) async fn begin(
         folder: &DataFolder,
+        pool: &Pool,
         secret: &str,
         now: UnixMs,
     ) -> Result<Self, ServeError> {
+        for (_, user) in demo_ids() {
+            users::open(pool, AppId::DEFAULT, &user).await?;
+        }
         let now_s = now.get().div_euclid(1000);
         let earlier = folder.demo_signed_at_s()?;
         // After what was revoked, also within the same second: a token may be signed some seconds ahead.

@@ -5,9 +5,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::time::Duration;
 
 use self::ws::WebSocketRoute;
+use crate::limits;
 use crate::protocol::WEBSOCKET_PATH;
 use actix_web::dev::Server;
 use actix_web::middleware::DefaultHeaders;
@@ -20,13 +20,6 @@ pub mod inside;
 mod peer;
 pub mod web;
 pub mod ws;
-
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
-/// How long a client may take to send the head of a request.
-const REQUEST_WITHIN: Duration = Duration::from_secs(5);
-/// How long requests in flight are waited for when the server stops, in seconds.
-const DRAIN_S: u64 = 2;
 
 /// A port that is ours, and not listened on yet: clients are refused, not left waiting.
 #[derive(Debug)]
@@ -55,7 +48,7 @@ impl BoundPort {
 
     /// Lets clients in.
     pub fn listen(self) -> io::Result<TcpListener> {
-        self.socket.listen(BACKLOG)?;
+        self.socket.listen(limits::BACKLOG)?;
         Ok(self.socket.into())
     }
 }
@@ -88,8 +81,8 @@ where
         .workers(workers)
         .tcp_nodelay(true)
         .on_connect(peer::on_connect)
-        .client_request_timeout(REQUEST_WITHIN)
-        .shutdown_timeout(DRAIN_S)
+        .client_request_timeout(limits::REQUEST_WITHIN)
+        .shutdown_timeout(limits::REQUESTS_DRAIN_WITHIN.as_secs())
         .disable_signals()
         .listen(port.listen()?)?
         .run())

@@ -4,7 +4,6 @@
 //! started again without them is noticed before anything is acked on it.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
@@ -14,9 +13,6 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::binaries::OLDEST;
-
-/// How long a connection may take until it can be used.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 const SESSION_OPENED: &str = include_str!("../../sql/queries/session_opened.sql");
 
@@ -57,7 +53,7 @@ impl ServerFacts {
 impl Connector {
     /// A connector to what `config` names. `application_name` shows in `pg_stat_activity`, as `rookery:node:incarnation`.
     pub fn new(mut config: Config, application_name: &str, loss: MessageLoss) -> Self {
-        config.application_name(application_name).connect_timeout(CONNECT_WITHIN);
+        config.application_name(application_name).connect_timeout(limits::CONNECT_WITHIN);
         Self { config, loss }
     }
 
@@ -92,10 +88,10 @@ impl Connector {
             let facts = self.check(&client).await?;
             Ok((client, facts))
         };
-        match tokio::time::timeout(CONNECT_WITHIN, opening).await {
+        match tokio::time::timeout(limits::CONNECT_WITHIN, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(StoreError::Unavailable {
-                reason: format!("no connection to PostgreSQL within {CONNECT_WITHIN:?}"),
+                reason: format!("no connection to PostgreSQL within {:?}", limits::CONNECT_WITHIN),
             }),
         }
     }
@@ -119,8 +115,8 @@ impl Connector {
         Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(limits::POOL_WAIT))
-            .create_timeout(Some(CONNECT_WITHIN))
-            .recycle_timeout(Some(CONNECT_WITHIN))
+            .create_timeout(Some(limits::CONNECT_WITHIN))
+            .recycle_timeout(Some(limits::CONNECT_WITHIN))
             .runtime(Runtime::Tokio1)
             .post_create(opened)
             .build()

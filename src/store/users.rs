@@ -6,6 +6,7 @@ use super::StoreError;
 use super::query::{get, row};
 use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UserId, UserNo};
 
+const OPEN_USER: &str = include_str!("../../sql/queries/open_user.sql");
 const LOG_IN: &str = include_str!("../../sql/queries/log_in.sql");
 const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
 const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
@@ -40,6 +41,14 @@ pub enum Login {
     },
     /// The token was signed before the user's tokens were revoked; nothing was written.
     Revoked,
+}
+
+/// Makes a user, unless it is there.
+pub async fn open(pool: &Pool, app: AppId, user: &UserId) -> Result<UserNo, StoreError> {
+    let row = row(pool, OPEN_USER, &[&app.get(), &user.as_str()]).await?;
+    let row =
+        row.ok_or_else(|| StoreError::Refused { reason: "no user was returned".to_owned() })?;
+    Ok(UserNo::from_store(get(&row, "user_no")?))
 }
 
 /// Logs a device in; the store orders the logins of a user.

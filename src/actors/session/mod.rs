@@ -400,7 +400,11 @@ impl Handler<ClockDue> for SessionActor {
             }
             return;
         }
-        if matches!(self.phase, Phase::Fresh)
+        if matches!(self.phase, Phase::Fresh) && self.shared().directory.is_draining() {
+            // The others hear it from their users.
+            self.notice(&Event::Draining { reconnect_after_ms: reconnect_after_ms() });
+            self.close(CloseCode::Draining);
+        } else if matches!(self.phase, Phase::Fresh)
             && now.duration_since(self.opened) >= limits::LOGIN_WITHIN
         {
             self.close(CloseCode::NoLogin);
