@@ -304,6 +304,7 @@ impl Letters {
             seq: placed.seq,
             inbox: inbox_of(row.sender),
             message_id: placed.message_id,
+            hash: row.hash,
         };
         let entry = |inbox| Entry {
             seq: placed.seq,

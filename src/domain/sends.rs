@@ -84,6 +84,8 @@ pub enum Outcome {
         inbox: InboxSeq,
         /// Its id.
         message_id: MessageId,
+        /// What its content hashes to.
+        hash: SendHash,
     },
     /// It had the key before.
     Known {
@@ -385,10 +387,14 @@ impl<P> Sends<P> {
     ) {
         let Some(pending) = self.pending.remove(&(to.clone(), key)) else { return };
         let verdict = match outcome {
-            Outcome::Stored { seq, inbox, message_id } => {
-                let hash = pending.hash;
+            Outcome::Stored { seq, inbox, message_id, hash } => {
                 self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
-                Verdict::Stored(Ack { seq, inbox: Some(inbox), message_id, duplicate: false })
+                if hash == pending.hash {
+                    Verdict::Stored(Ack { seq, inbox: Some(inbox), message_id, duplicate: false })
+                } else {
+                    // An earlier send of the key, of which it was unknown what became, and which was found.
+                    Verdict::Final(Refusal::KeyReused)
+                }
             }
             Outcome::Known { seq, message_id, hash } => {
                 self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
@@ -521,6 +527,7 @@ mod tests {
             seq: Seq::new(seq),
             inbox: InboxSeq::new(seq + 10),
             message_id: MessageId::from_store(77),
+            hash: [1; 16],
         }
     }
 
@@ -588,6 +595,18 @@ mod tests {
             told,
             [(at(1, 0), Verdict::Stored(first)), (other, repeat(true, first.seq, message_id))]
         );
+    }
+
+    #[test]
+    fn a_send_is_never_acked_with_the_place_of_other_content_under_its_key() {
+        let mut user = User::knowing_bob();
+        user.submit(at(1, 0), 1);
+        user.settle(1, Outcome::Refused(Refusal::OutcomeUnknown));
+        user.submit_key(at(2, 0), key(1), [9; 16]);
+
+        let found = user.settle(1, stored(4));
+
+        assert_eq!(verdicts(&found), [(at(2, 0), Verdict::Final(Refusal::KeyReused))]);
     }
 
     #[test]
