@@ -8,7 +8,7 @@
 //!
 //! Never touches a clock, a socket or the store: time is an argument, and the session's actor performs the effects.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -99,7 +99,7 @@ struct Lane<P> {
 ///
 /// `C` names a conversation, `P` is what is passed on, `A` an owner's ack and `R` its reason to refuse.
 pub struct Order<C, P> {
-    lanes: HashMap<C, Lane<P>>,
+    lanes: BTreeMap<C, Lane<P>>,
     runs: u64,
     awaited: usize,
     answered: Answered<C>,
@@ -111,7 +111,7 @@ struct Answered<C> {
     oldest_first: VecDeque<(C, ClientMsgId)>,
 }
 
-impl<C: Clone + Eq + Hash> Answered<C> {
+impl<C: Clone + Ord + Hash> Answered<C> {
     fn insert(&mut self, conversation: C, key: ClientMsgId) {
         if self.sends.insert((conversation.clone(), key)) {
             self.oldest_first.push_back((conversation, key));
@@ -129,10 +129,10 @@ impl<C: Clone + Eq + Hash> Answered<C> {
     }
 }
 
-impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Default for Order<C, P> {
+impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Default for Order<C, P> {
     fn default() -> Self {
         let answered = Answered { sends: HashSet::new(), oldest_first: VecDeque::new() };
-        Self { lanes: HashMap::new(), runs: 0, awaited: 0, answered }
+        Self { lanes: BTreeMap::new(), runs: 0, awaited: 0, answered }
     }
 }
 
@@ -147,7 +147,7 @@ pub enum Taken {
     TooManyAwaited,
 }
 
-impl<C: Clone + Eq + Hash, P: Clone + PartialEq> Order<C, P> {
+impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
     /// A send came from the client, as command `command`.
     pub fn send<A, R>(
         &mut self,
