@@ -188,6 +188,13 @@ need_npm_packages() {
   quietly npm-ci npm --prefix "$1" ci --no-audit --no-fund || die "npm ci in $1 failed; see above"
 }
 
+# What the TypeScript client and the web client are checked and built with. The latter is built from the former's source.
+need_clients() {
+  need_node
+  need_npm_packages sdk/typescript
+  need_npm_packages web
+}
+
 find_chromium() {
   local name
   for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \

@@ -66,12 +66,11 @@ step() {
 need_rust
 need_rust_tools
 need_postgres
-need_node
 need_python
 need_chromium
 need_shellcheck
 need_cargo_deny
-need_npm_packages sdk/typescript
+need_clients
 say "Everything needed is there, after $SECONDS s"
 
 # Each integration test starts real servers; more at once than this and a small machine measures its own scheduler.
@@ -79,9 +78,10 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
 
 step fmt check scripts/lint.sh fmt
 step shell check scripts/lint.sh shell
+step sdk-check check scripts/lint.sh sdk
+step web-check check scripts/lint.sh web
 step clippy check scripts/lint.sh clippy
 step doc check scripts/lint.sh doc
 step deny check scripts/lint.sh deny
 step rust cargo cargo test --locked --no-fail-fast
-step sdk-check check npm --prefix sdk/typescript run --silent check
 step sdk node npm --prefix sdk/typescript test --silent

@@ -2,9 +2,8 @@
 # Rebuilds what of the TypeScript client and the web client is committed, so that the server can embed it.
 . "$(dirname "$0")/common.sh"
 
-need_node
+need_clients
 for package in sdk/typescript web; do
-  need_npm_packages "$package"
   say "Building $package"
   npm --prefix "$package" run build
 done
