@@ -16,7 +16,7 @@ use super::engine::Writers;
 use super::registry::Directory;
 use super::user::{Entry, Settlement, Written};
 use crate::cluster::node::Node;
-use crate::domain::journal::{Appended, Effect, Input, Journal, Life, Placed, Row};
+use crate::domain::journal::{Appended, Effect, Found, Input, Journal, Life, Placed, Row};
 use crate::domain::sends::{Outcome, Pair, SessionNo};
 use crate::ids::{UserId, UserNo};
 use crate::limits;
@@ -51,7 +51,7 @@ struct StatementEnded(Appended);
 #[rtype(result = "()")]
 struct Claimed {
     writer: Rc<Writer>,
-    found: Vec<(usize, Placed)>,
+    found: Vec<Found>,
 }
 
 /// Time to see whether an outcome stays unknown.
@@ -269,7 +269,7 @@ async fn claim(
     node: &Node,
     no: usize,
     unresolved: &[Row<Outgoing>],
-) -> Result<(Writer, Vec<(usize, Placed)>), StoreError> {
+) -> Result<(Writer, Vec<Found>), StoreError> {
     let client = node.open_verified().await?;
     let writer = Writer::claim(client, node.id(), no as i32).await?;
     let found = if unresolved.is_empty() { Vec::new() } else { writer.find(unresolved).await? };

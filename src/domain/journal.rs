@@ -68,6 +68,17 @@ pub struct Known {
     pub hash: SendHash,
 }
 
+/// A row of a broken statement whose key is stored, by that statement or before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its index among the unresolved rows.
+    pub index: usize,
+    /// Where the store has it.
+    pub placed: Placed,
+    /// What the stored content hashes to.
+    pub hash: SendHash,
+}
+
 /// What came of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
@@ -100,7 +111,7 @@ pub enum Input<P> {
     /// The statement's outcome.
     Appended(Appended),
     /// The writer was fenced on a new connection; what of the unresolved rows is stored, by index.
-    Fenced(Vec<(usize, Placed)>),
+    Fenced(Vec<Found>),
     /// Time has passed.
     Tick,
 }
@@ -254,15 +265,21 @@ impl<P: Clone> Journal<P> {
         }
     }
 
-    fn fenced(&mut self, found: Vec<(usize, Placed)>, effects: &mut Vec<Effect<P>>) {
+    fn fenced(&mut self, found: Vec<Found>, effects: &mut Vec<Effect<P>>) {
         let Line::Down { unresolved, told, .. } = std::mem::replace(&mut self.line, Line::Idle)
         else {
             return;
         };
         let mut again = Vec::new();
         for (index, row) in unresolved.into_iter().enumerate() {
-            match found.iter().find(|(stored, _)| *stored == index) {
-                Some(&(_, placed)) => effects.push(Effect::Stored { row, placed }),
+            match found.iter().find(|found| found.index == index) {
+                Some(&Found { placed, hash, .. }) if hash == row.hash => {
+                    effects.push(Effect::Stored { row, placed });
+                }
+                Some(&Found { placed: Placed { seq, message_id, .. }, hash, .. }) => {
+                    let outcome = Outcome::Known { seq, message_id, hash };
+                    effects.push(Effect::Settled { row, outcome });
+                }
                 // Its sender sends it again, and perhaps something else before it.
                 None if told => {}
                 None => again.push(row),
@@ -379,6 +396,10 @@ mod tests {
             inbox_high: Some(InboxSeq::new(seq)),
             message_id: MessageId::from_store(seq as i64),
         }
+    }
+
+    fn found(n: u8, seq: u64) -> Found {
+        Found { index: 0, placed: placed(seq), hash: [n; 16] }
     }
 
     struct Line {
@@ -499,10 +520,24 @@ mod tests {
         line.after(Input::Appended(Appended::Stored(vec![placed(1)])));
         line.after(Input::Appended(Appended::Unknown));
 
-        let effects = line.after(Input::Fenced(vec![(0, placed(2))]));
+        let effects = line.after(Input::Fenced(vec![found(1, 2)]));
 
         assert_eq!(stored(&effects), [1]);
         assert_eq!(run(&effects), [2]);
+    }
+
+    #[test]
+    fn what_was_stored_under_its_key_before_with_other_content_is_not_taken_for_the_row() {
+        let mut line = Line::up();
+        line.append(ALICE, 1);
+        line.after(Input::Appended(Appended::Unknown));
+
+        let effects = line.after(Input::Fenced(vec![found(9, 2)]));
+
+        assert!(stored(&effects).is_empty());
+        let known =
+            |outcome: &Outcome| matches!(outcome, Outcome::Known { hash, .. } if *hash == [9; 16]);
+        assert!(matches!(&effects[..], [Effect::Settled { outcome, .. }] if known(outcome)));
     }
 
     #[test]
@@ -511,7 +546,7 @@ mod tests {
         line.append(BOB, 0);
         line.append(ALICE, 1);
         line.after(Input::Appended(Appended::Unknown));
-        line.after(Input::Fenced(vec![(0, placed(1))]));
+        line.after(Input::Fenced(vec![found(1, 1)]));
 
         assert_eq!(refused(&line.append(ALICE, 2)), [(2, Refusal::Unavailable)]);
         line.heard(ALICE, 1);
@@ -530,7 +565,7 @@ mod tests {
         line.append(BOB, 0);
         line.append(ALICE, 1);
         line.after(Input::Appended(Appended::Unknown));
-        line.after(Input::Fenced(vec![(0, placed(1))]));
+        line.after(Input::Fenced(vec![found(1, 1)]));
 
         let next = Row { life: Life(2), ..row(ALICE, 1) };
 
@@ -578,7 +613,7 @@ mod tests {
         line.now += limits::OUTCOME_WITHIN;
         line.after(Input::Tick);
 
-        let effects = line.after(Input::Fenced(vec![(0, placed(2))]));
+        let effects = line.after(Input::Fenced(vec![found(1, 2)]));
 
         assert_eq!(stored(&effects), [1]);
         assert!(run(&effects).is_empty());

@@ -191,10 +191,12 @@ struct Run {
 }
 
 struct Pending<P> {
+    /// Of the first one's content, which is what is to be stored.
     hash: SendHash,
     /// The session whose send it is; for the others it is a repeat.
     first: SessionNo,
-    waiters: Vec<Waiter>,
+    /// Who waits, with the hash of what it sent: which of them is stored only the store can say.
+    waiters: Vec<(Waiter, SendHash)>,
     /// Not yet handed to the journal: its peer is being looked up.
     unsent: Option<P>,
 }
@@ -326,14 +328,8 @@ impl<P> Sends<P> {
             return;
         }
         if let Some(pending) = self.pending.get_mut(&id) {
-            if pending.hash != hash {
-                let verdict = Verdict::Final(Refusal::KeyReused);
-                let (to, key) = id;
-                effects.push(Effect::Tell { waiter, to, key, verdict });
-                return;
-            }
-            pending.waiters.retain(|known| known.session != waiter.session);
-            pending.waiters.push(waiter);
+            pending.waiters.retain(|(known, _)| known.session != waiter.session);
+            pending.waiters.push((waiter, hash));
             return;
         }
         if let Some(refusal) = self.refuse_by_time(now, key) {
@@ -343,7 +339,7 @@ impl<P> Sends<P> {
         }
         let (to, _) = id.clone();
         let first = waiter.session;
-        let mut pending = Pending { hash, first, waiters: vec![waiter], unsent: None };
+        let mut pending = Pending { hash, first, waiters: vec![(waiter, hash)], unsent: None };
         match self.pairs.get(&to) {
             // While others wait for the look-up, a later send must not overtake them.
             Some(pair) if !self.looked_up.contains_key(&to) => {
@@ -386,32 +382,25 @@ impl<P> Sends<P> {
         effects: &mut Vec<Effect<P>>,
     ) {
         let Some(pending) = self.pending.remove(&(to.clone(), key)) else { return };
-        let verdict = match outcome {
-            Outcome::Stored { seq, inbox, message_id, hash } => {
-                self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
-                if hash == pending.hash {
+        if let Outcome::Stored { seq, message_id, hash, .. }
+        | Outcome::Known { seq, message_id, hash } = outcome
+        {
+            self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
+        }
+        for (waiter, sent) in pending.waiters {
+            let verdict = match outcome {
+                Outcome::Stored { seq, inbox, message_id, hash }
+                    if hash == sent && waiter.session == pending.first =>
+                {
                     Verdict::Stored(Ack { seq, inbox: Some(inbox), message_id, duplicate: false })
-                } else {
-                    // An earlier send of the key, of which it was unknown what became, and which was found.
-                    Verdict::Final(Refusal::KeyReused)
                 }
-            }
-            Outcome::Known { seq, message_id, hash } => {
-                self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
-                repeat(hash == pending.hash, seq, message_id)
-            }
-            Outcome::Refused(refusal) if refusal.is_curable() => Verdict::Curable(refusal),
-            Outcome::Refused(refusal) => Verdict::Final(refusal),
-        };
-        for waiter in pending.waiters {
-            if let Verdict::Curable(_) = verdict {
-                self.close_run(waiter, &to);
-            }
-            let verdict = match verdict {
-                Verdict::Stored(ack) if waiter.session != pending.first => {
-                    repeat(true, ack.seq, ack.message_id)
+                Outcome::Stored { seq, message_id, hash, .. }
+                | Outcome::Known { seq, message_id, hash } => repeat(hash == sent, seq, message_id),
+                Outcome::Refused(refusal) if refusal.is_curable() => {
+                    self.close_run(waiter, &to);
+                    Verdict::Curable(refusal)
                 }
-                verdict => verdict,
+                Outcome::Refused(refusal) => Verdict::Final(refusal),
             };
             effects.push(Effect::Tell { waiter, to: to.clone(), key, verdict });
         }
@@ -568,15 +557,30 @@ mod tests {
     }
 
     #[test]
-    fn other_content_under_a_known_key_is_refused_while_pending_and_afterwards() {
+    fn other_content_under_a_known_key_is_refused_when_the_store_has_said_which_it_has() {
         let mut user = User::knowing_bob();
+        let other = Waiter { session: SessionNo(2), place: Place { run: 8, n: 0 } };
         user.submit(at(1, 0), 1);
-        let refused = [(at(1, 1), Verdict::Final(Refusal::KeyReused))];
 
+        assert_eq!(user.submit_key(other, key(1), [9; 16]), [], "nobody knows yet");
+        let told = verdicts(&user.settle(1, stored(4)));
+
+        assert!(matches!(told[0], (waiter, Verdict::Stored(_)) if waiter == at(1, 0)), "{told:?}");
+        assert_eq!(told[1], (other, Verdict::Final(Refusal::KeyReused)));
+        let refused = [(at(1, 1), Verdict::Final(Refusal::KeyReused))];
         assert_eq!(verdicts(&user.submit_key(at(1, 1), key(1), [9; 16])), refused);
-        user.settle(1, stored(4));
-        let refused = [(at(1, 2), Verdict::Final(Refusal::KeyReused))];
-        assert_eq!(verdicts(&user.submit_key(at(1, 2), key(1), [9; 16])), refused);
+    }
+
+    #[test]
+    fn other_content_under_a_key_whose_send_was_not_stored_may_come_again() {
+        let mut user = User::knowing_bob();
+        let other = Waiter { session: SessionNo(2), place: Place { run: 8, n: 0 } };
+        user.submit(at(1, 0), 1);
+        user.submit_key(other, key(1), [9; 16]);
+
+        let told = verdicts(&user.settle(1, Outcome::Refused(Refusal::Unavailable)));
+
+        assert_eq!(told[1], (other, Verdict::Curable(Refusal::Unavailable)));
     }
 
     #[test]

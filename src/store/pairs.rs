@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::query::{get, row, rows};
-use crate::domain::journal::{Known, Placed, Row};
+use crate::domain::journal::{Found as Stored, Known, Placed, Row};
 use crate::domain::sends::Pair;
 use crate::ids::{
     AppId, ClientMsgId, ConversationNo, Fence, InboxSeq, MessageId, NodeId, Seq, UserId, UserNo,
@@ -144,7 +144,7 @@ impl Writer {
     }
 
     /// Looks up which of these rows are stored, by index. Final only after [`Writer::claim`].
-    pub async fn find<P>(&self, rows: &[Row<P>]) -> Result<Vec<(usize, Placed)>, StoreError> {
+    pub async fn find<P>(&self, rows: &[Row<P>]) -> Result<Vec<Stored>, StoreError> {
         let day: Vec<i32> = rows.iter().map(|row| row.key.minted_at().day()).collect();
         let key: Vec<Uuid> = rows.iter().map(|row| row.key.uuid()).collect();
         let pair: Vec<i64> = rows.iter().map(|row| row.conversation.get()).collect();
@@ -165,7 +165,8 @@ impl Writer {
                     inbox_high: inbox_high.map(InboxSeq::from_store),
                     message_id: MessageId::from_store(get(row, "message_id")?),
                 };
-                Ok((usize::try_from(index - 1).unwrap_or_default(), placed))
+                let index = usize::try_from(index - 1).unwrap_or_default();
+                Ok(Stored { index, placed, hash: hash(get(row, "send_hash")?) })
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use rookery::domain::journal::{Appended, Known, Placed, Row};
+use rookery::domain::journal::{Appended, Found, Known, Placed, Row};
 use rookery::domain::sends::SendHash;
 use rookery::ids::{ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UserNo};
 
@@ -51,9 +51,13 @@ impl Store {
     }
 
     /// Which of these rows are stored, by index.
-    pub fn find<P>(&self, rows: &[Row<P>]) -> Vec<(usize, Placed)> {
-        let found = |row: &Row<P>| self.seq(row.conversation, row.sender, row.key);
-        rows.iter().enumerate().filter_map(|(i, row)| Some((i, placed(found(row)?)))).collect()
+    pub fn find<P>(&self, rows: &[Row<P>]) -> Vec<Found> {
+        let found = |(index, row): (usize, &Row<P>)| {
+            let seq = self.seq(row.conversation, row.sender, row.key)?;
+            let hash = self.log(row.conversation)[seq - 1].hash;
+            Some(Found { index, placed: placed(seq), hash })
+        };
+        rows.iter().enumerate().filter_map(found).collect()
     }
 
     /// The place of a send in its conversation, from 1.

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use rookery::domain::journal::{self, Appended, Journal, Life, Placed, Row};
+use rookery::domain::journal::{self, Appended, Found, Journal, Life, Placed, Row};
 use rookery::domain::order::{self, Order, Taken, Verdict};
 use rookery::domain::sends::{
     Ack, Effect, Input, Outcome, Pair, Refusal, SendHash, Sends, SessionNo, Waiter,
@@ -61,8 +61,10 @@ pub enum Act {
         user: usize,
         letter: usize,
     },
+    /// Its mailbox takes so many more messages, then one finds it full.
     UserIsFull {
         user: usize,
+        after: u32,
     },
     /// The user's actor is replaced by one that knows nothing.
     UserIsReplaced {
@@ -78,7 +80,9 @@ pub enum Act {
     JournalHasRoom {
         letter: usize,
     },
-    JournalIsFull,
+    JournalIsFull {
+        after: u32,
+    },
     StatementRuns,
     StatementIsRefused,
     NoIdIsMinted,
@@ -169,6 +173,18 @@ struct Session {
     commands: HashMap<u64, usize>,
 }
 
+/// How many messages a mailbox takes before one finds it full.
+#[derive(Default)]
+struct Room(Option<u32>);
+
+impl Room {
+    fn take(&mut self) -> bool {
+        let has_room = self.0 != Some(0);
+        self.0 = self.0.and_then(|left| left.checked_sub(1));
+        has_room
+    }
+}
+
 enum ToUser {
     Submit { waiter: Waiter, to: UserId, key: ClientMsgId, hash: SendHash },
     LookedUp { to: UserId, found: Result<Option<Pair>, Refusal> },
@@ -182,7 +198,7 @@ struct User {
     sessions: HashSet<SessionNo>,
     mailbox: VecDeque<ToUser>,
     waiting: Vec<ToUser>,
-    full: u32,
+    room: Room,
 }
 
 enum ToJournal {
@@ -200,12 +216,12 @@ struct JournalLine {
     journal: Journal<UserId>,
     mailbox: VecDeque<ToJournal>,
     waiting: Vec<ToJournal>,
-    full: u32,
+    room: Room,
     fence: u64,
     statement: Option<Statement>,
     /// The rows to look up, while there is no connection.
     connecting: Option<Vec<Row<UserId>>>,
-    found: Option<Vec<(usize, Placed)>>,
+    found: Option<Vec<Found>>,
     orphans: Vec<Statement>,
 }
 
@@ -265,7 +281,7 @@ impl World {
             sessions: HashSet::new(),
             mailbox: VecDeque::new(),
             waiting: Vec::new(),
-            full: 0,
+            room: Room::default(),
         });
         Self {
             start,
@@ -278,7 +294,7 @@ impl World {
                 journal: Journal::new(start),
                 mailbox: VecDeque::new(),
                 waiting: Vec::new(),
-                full: 0,
+                room: Room::default(),
                 fence: 0,
                 statement: None,
                 connecting: Some(Vec::new()),
@@ -313,7 +329,8 @@ impl World {
                 acts.push((Act::UserHasRoom { user, letter }, Kind::Step));
             }
             if self.devices.iter().any(|device| device.user == user && device.session.is_some()) {
-                acts.push((Act::UserIsFull { user }, Kind::Fault));
+                let full = |after| (Act::UserIsFull { user, after }, Kind::Fault);
+                acts.extend((0..3).map(full));
                 acts.push((Act::UserIsReplaced { user }, Kind::Fault));
             }
         }
@@ -365,7 +382,7 @@ impl World {
         let line = &self.line;
         if !line.mailbox.is_empty() {
             acts.push((Act::JournalHears, Kind::Step));
-            acts.push((Act::JournalIsFull, Kind::Fault));
+            acts.extend((0..3).map(|after| (Act::JournalIsFull { after }, Kind::Fault)));
         }
         for letter in 0..line.waiting.len() {
             acts.push((Act::JournalHasRoom { letter }, Kind::Step));
@@ -430,7 +447,7 @@ impl World {
                 let letter = self.users[user].waiting.remove(letter);
                 self.users[user].mailbox.push_back(letter);
             }
-            Act::UserIsFull { user } => self.users[user].full += 1,
+            Act::UserIsFull { user, after } => self.users[user].room = Room(Some(after)),
             Act::UserIsReplaced { user } => self.replace_user(user),
             Act::PeerIsFound { look_up } => {
                 let (user, life, to) = self.look_ups.remove(look_up);
@@ -453,7 +470,7 @@ impl World {
                 let letter = self.line.waiting.remove(letter);
                 self.line.mailbox.push_back(letter);
             }
-            Act::JournalIsFull => self.line.full += 1,
+            Act::JournalIsFull { after } => self.line.room = Room(Some(after)),
             Act::StatementRuns => {
                 if let Some(mut statement) = self.line.statement.take() {
                     statement.outcome = Some(self.run(&statement));
@@ -634,21 +651,19 @@ impl World {
 
     fn try_user(&mut self, user: usize, message: ToUser) -> bool {
         let user = &mut self.users[user];
-        if user.full > 0 {
-            user.full -= 1;
-            return false;
+        let has_room = user.room.take();
+        if has_room {
+            user.mailbox.push_back(message);
         }
-        user.mailbox.push_back(message);
-        true
+        has_room
     }
 
     fn insist_user(&mut self, user: usize, message: ToUser) {
         let user = &mut self.users[user];
-        if user.full > 0 {
-            user.full -= 1;
-            user.waiting.push(message);
-        } else {
+        if user.room.take() {
             user.mailbox.push_back(message);
+        } else {
+            user.waiting.push(message);
         }
     }
 
@@ -762,20 +777,18 @@ impl World {
     // The journal.
 
     fn try_journal(&mut self, message: ToJournal) -> bool {
-        if self.line.full > 0 {
-            self.line.full -= 1;
-            return false;
+        let has_room = self.line.room.take();
+        if has_room {
+            self.line.mailbox.push_back(message);
         }
-        self.line.mailbox.push_back(message);
-        true
+        has_room
     }
 
     fn insist_journal(&mut self, message: ToJournal) {
-        if self.line.full > 0 {
-            self.line.full -= 1;
-            self.line.waiting.push(message);
-        } else {
+        if self.line.room.take() {
             self.line.mailbox.push_back(message);
+        } else {
+            self.line.waiting.push(message);
         }
     }
 
