@@ -73,7 +73,8 @@ impl Postgres {
         self.child.wait().await.unwrap();
     }
 
-    fn socket_folder(&self) -> &Path {
+    /// The folder of its socket.
+    pub fn socket_folder(&self) -> &Path {
         self.folder.path()
     }
 
