@@ -73,6 +73,10 @@ pub enum Act {
     PeerIsFound {
         look_up: usize,
     },
+    /// A receipt has found the pair while a send waits for it to be looked up.
+    PairIsRemembered {
+        look_up: usize,
+    },
     PeerIsNotLookedUp {
         look_up: usize,
     },
@@ -171,6 +175,11 @@ struct Session {
     order: Order<UserId, SendHash>,
     verdicts: VecDeque<(UserId, order::Place, ClientMsgId, Verdict<Ack, Refusal>)>,
     commands: HashMap<u64, usize>,
+}
+
+fn pair(user: usize, to: &UserId) -> Option<Pair> {
+    let peer = index(to);
+    (peer != NOBODY).then(|| Pair { no: conversation(user, peer), peer: no(peer) })
 }
 
 /// How many messages a mailbox takes before one finds it full.
@@ -337,6 +346,7 @@ impl World {
         for look_up in 0..self.look_ups.len() {
             acts.push((Act::PeerIsFound { look_up }, Kind::Step));
             acts.push((Act::PeerIsNotLookedUp { look_up }, Kind::Fault));
+            acts.push((Act::PairIsRemembered { look_up }, Kind::Fault));
         }
         acts.sort_by_key(|(_, kind)| *kind);
         acts
@@ -451,9 +461,14 @@ impl World {
             Act::UserIsReplaced { user } => self.replace_user(user),
             Act::PeerIsFound { look_up } => {
                 let (user, life, to) = self.look_ups.remove(look_up);
-                let peer = index(&to);
-                let pair = Pair { no: conversation(user, peer), peer: no(peer) };
-                self.looked_up(user, life, to, Ok((peer != NOBODY).then_some(pair)));
+                let found = Ok(pair(user, &to));
+                self.looked_up(user, life, to, found);
+            }
+            Act::PairIsRemembered { look_up } => {
+                let (user, _, to) = self.look_ups[look_up].clone();
+                if let Some(pair) = pair(user, &to) {
+                    self.users[user].sends.remember_pair(to, pair);
+                }
             }
             Act::PeerIsNotLookedUp { look_up } => {
                 let (user, life, to) = self.look_ups.remove(look_up);
@@ -864,7 +879,10 @@ impl World {
             let after = it.awaited();
             for message in &mut self.devices[it.device].outbox {
                 let it = (message.to, message.key);
-                message.struck_off |= before.contains(&it) && !after.contains(&it);
+                if before.contains(&it) && !after.contains(&it) {
+                    assert!(message.state != State::Acked, "waited for one that was acked");
+                    message.struck_off = true;
+                }
             }
             self.perform_session(session, effects);
         }
