@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio_postgres::{Client, Statement};
 
 use super::StoreError;
-use super::query::get;
+use super::query::{WRITER_OPENED, get};
 use crate::ids::{ConversationNo, Seq, UserNo};
 
 const RAISE_CURSORS: &str = include_str!("../../sql/queries/raise_cursors.sql");
@@ -63,8 +63,9 @@ pub struct CursorWriter {
 impl CursorWriter {
     /// Prepares a connection.
     pub async fn new(client: Client) -> Result<Self, StoreError> {
-        let raise =
-            client.prepare(RAISE_CURSORS).await.map_err(|error| StoreError::of_read(&error))?;
+        let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
+        client.batch_execute(WRITER_OPENED).await.map_err(failed)?;
+        let raise = client.prepare(RAISE_CURSORS).await.map_err(failed)?;
         Ok(Self { client, raise })
     }
 

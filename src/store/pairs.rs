@@ -8,14 +8,13 @@ use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::query::{get, row, rows};
+use super::query::{WRITER_OPENED, get, row, rows};
 use crate::domain::journal::{Found as Stored, Known, Placed, Row};
 use crate::domain::sends::Pair;
 use crate::ids::{
     AppId, ClientMsgId, ConversationNo, Fence, InboxSeq, MessageId, NodeId, Seq, UserId, UserNo,
 };
 
-const JOURNAL_OPENED: &str = include_str!("../../sql/queries/journal_opened.sql");
 const APPEND_PAIRS: &str = include_str!("../../sql/queries/append_pairs.sql");
 const FIND_SENDS: &str = include_str!("../../sql/queries/find_sends.sql");
 const RAISE_FENCE: &str = include_str!("../../sql/queries/raise_fence.sql");
@@ -55,7 +54,7 @@ impl Writer {
     /// all later ones.
     pub async fn claim(client: Client, node: NodeId, journal: i32) -> Result<Self, StoreError> {
         let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
-        client.batch_execute(JOURNAL_OPENED).await.map_err(failed)?;
+        client.batch_execute(WRITER_OPENED).await.map_err(failed)?;
         let row = client.query_one(RAISE_FENCE, &[&node.get(), &journal]).await.map_err(failed)?;
         let fence = Fence::from_store(get(&row, "fence")?);
         let append = client.prepare(APPEND_PAIRS).await.map_err(failed)?;

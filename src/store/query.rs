@@ -7,6 +7,9 @@ use tokio_postgres::types::ToSql;
 use super::StoreError;
 use super::connect::of_pool;
 
+/// What a connection that keeps its prepared statements for long is set to first.
+pub(super) const WRITER_OPENED: &str = include_str!("../../sql/queries/writer_opened.sql");
+
 /// The parameters of a statement.
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
