@@ -877,11 +877,13 @@ impl World {
             let mut effects = Vec::new();
             it.order.tick(now, &mut effects);
             let after = it.awaited();
+            let mut struck_off = HashSet::new();
             for message in &mut self.devices[it.device].outbox {
                 let it = (message.to, message.key);
                 if before.contains(&it) && !after.contains(&it) {
                     assert!(message.state != State::Acked, "waited for one that was acked");
                     message.struck_off = true;
+                    assert!(struck_off.insert(message.to), "more than the first was struck off");
                 }
             }
             self.perform_session(session, effects);

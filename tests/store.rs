@@ -1,0 +1,19 @@
+//! What the store promises of appends, cursors, logins, nodes and its own identity, on a real PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should end"
+)]
+
+#[path = "store/appends.rs"]
+mod appends;
+#[path = "store/base.rs"]
+mod base;
+mod common;
+#[path = "store/cursors.rs"]
+mod cursors;
+#[path = "store/identity.rs"]
+mod identity;
+#[path = "store/logins.rs"]
+mod logins;
