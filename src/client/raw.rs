@@ -229,6 +229,11 @@ impl Connection {
         }
     }
 
+    /// The frames that came while others were waited for.
+    pub fn kept(&self) -> impl Iterator<Item = &Value> {
+        self.aside.iter()
+    }
+
     /// Closes the connection with 1000, as a client that goes away.
     pub async fn close(mut self) -> Result<(), Parted> {
         Ok(self.socket.close(None).await?)

@@ -7,6 +7,7 @@
     reason = "each test file uses a part of this, and a test that cannot go on should end"
 )]
 
+pub mod chat;
 pub mod node;
 pub mod postgres;
 

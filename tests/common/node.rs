@@ -65,6 +65,7 @@ pub fn run(data_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
 pub struct Node {
     child: Child,
     data_dir: PathBuf,
+    env: Vec<(String, String)>,
     stdout: Lines,
     stderr: Lines,
     ready: Option<(SocketAddr, SocketAddr)>,
@@ -100,7 +101,7 @@ impl Node {
         let mut child = program(data_dir)
             .arg("serve")
             .args(&options.args)
-            .envs(options.env)
+            .envs(options.env.clone())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -108,7 +109,8 @@ impl Node {
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
         let data_dir = data_dir.to_owned();
-        Self { child, data_dir, stdout, stderr, ready: None, orphan: None, _folder: None }
+        let env = options.env;
+        Self { child, data_dir, env, stdout, stderr, ready: None, orphan: None, _folder: None }
     }
 
     /// Waits for the ready line; fails with what the server said when it ends first.
@@ -126,6 +128,11 @@ impl Node {
             rest.split(' ').next().unwrap().parse::<SocketAddr>().unwrap()
         };
         self.ready = Some((address("http="), address("inside=")));
+    }
+
+    /// Runs a command of the program beside the server, with the same settings, to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        program(&self.data_dir).args(args).envs(self.env.clone()).output().unwrap()
     }
 
     /// The outer port.

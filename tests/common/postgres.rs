@@ -15,6 +15,7 @@ use super::GIVE_UP_AFTER;
 pub struct Postgres {
     folder: TempDir,
     child: Child,
+    args: Vec<String>,
 }
 
 impl Postgres {
@@ -27,27 +28,29 @@ impl Postgres {
         }
         let data = folder.path().join("data");
         let binaries = binaries::find(None, None).unwrap();
-        let program = |name: &str| {
-            let mut command = Command::new(binaries.folder.join(name));
-            command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
-            command.stderr(Stdio::null()).arg("-D").arg(&data);
-            command
-        };
-        let mut initdb = program("initdb");
+        let mut initdb = Command::new(binaries.folder.join("initdb"));
+        initdb.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+        initdb.stderr(Stdio::null()).arg("-D").arg(&data);
         // Without waiting for the disk: nothing here has to outlive a loss of power.
         initdb.args(["-U", "rookery", "-A", "trust", "--locale=C", "--no-sync"]);
         let mut initdb = child::spawn(initdb, run_as.as_ref()).unwrap();
         assert!(initdb.wait().await.unwrap().success());
 
-        let mut server = program("postgres");
-        server.arg("-k").arg(folder.path()).args(["-h", "", "-p", "5432"]);
-        for setting in settings {
-            server.args(["-c", setting]);
-        }
-        let child = child::spawn(server, run_as.as_ref()).unwrap();
-        let postgres = Self { folder, child };
+        let mut args = vec!["-k".to_owned(), folder.path().to_str().unwrap().to_owned()];
+        args.extend(["-h", "", "-p", "5432"].map(str::to_owned));
+        args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        let child = Self::spawn(folder.path(), &args);
+        let postgres = Self { folder, child, args };
         postgres.await_ready().await;
         postgres
+    }
+
+    fn spawn(folder: &Path, args: &[String]) -> Child {
+        let binaries = binaries::find(None, None).unwrap();
+        let mut server = Command::new(binaries.folder.join("postgres"));
+        server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        server.arg("-D").arg(folder.join("data")).args(args);
+        child::spawn(server, unprivileged().as_ref()).unwrap()
     }
 
     /// For `database.url`.
@@ -67,10 +70,21 @@ impl Postgres {
         Ok(client)
     }
 
-    /// Stops it in order.
+    /// Stops it in order, for good.
     pub async fn stop(mut self) {
+        self.pause().await;
+    }
+
+    /// Stops it in order, to be started again.
+    pub async fn pause(&mut self) {
         child::ask(&self.child, child::Ask::StopFast);
         self.child.wait().await.unwrap();
+    }
+
+    /// Starts it after a pause, and waits until it takes connections.
+    pub async fn start_again(&mut self) {
+        self.child = Self::spawn(self.folder.path(), &self.args);
+        self.await_ready().await;
     }
 
     /// The folder of its socket.
