@@ -105,7 +105,7 @@ async fn a_client_that_was_replaced_does_not_come_back() {
     assert_eq!(older.ended().await, ended);
     assert_eq!(older.client.send_text(&with("alice"), "?").await, Err(SendError::Ended(ended)));
     newer.say("alice", "here").await;
-    assert_eq!(newer.client.log_out().await, Ended::LoggedOut);
+    assert_eq!(patience("a logout", newer.client.log_out()).await, Ended::LoggedOut);
 }
 
 #[tokio::test]

@@ -112,22 +112,22 @@ impl Session {
                 let _ = answer.send(Err(CallError::NotConnected));
             }
         }
-        match (parted, self.kicked.take()) {
-            (Leaving::Departure(departure), _) => departure,
-            (Leaving::Parted(_), Some((reason, by))) => {
-                Departure::Ended(Ended::Kicked { reason, by })
+        let parted = match parted {
+            Leaving::Departure(departure) => return departure,
+            Leaving::Parted(parted) => parted,
+        };
+        if let Some((reason, by)) = self.kicked.take() {
+            return Departure::Ended(Ended::Kicked { reason, by });
+        }
+        // However it ended: the app has asked for no other.
+        if self.must_log_out {
+            return Departure::Ended(Ended::LoggedOut);
+        }
+        match parted {
+            Parted::Closed { code: code @ 4500..=4999, reason } => {
+                Departure::Ended(Ended::Closed { code, reason })
             }
-            (Leaving::Parted(Parted::Closed { code, reason }), None) => match code {
-                1000 if self.must_log_out => Departure::Ended(Ended::LoggedOut),
-                4500..=4999 => Departure::Ended(Ended::Closed { code, reason }),
-                _ => Departure::Lost { retry_in: self.come_back_in },
-            },
-            (Leaving::Parted(Parted::Lost(_)), None) if self.must_log_out => {
-                Departure::Ended(Ended::LoggedOut)
-            }
-            (Leaving::Parted(Parted::Lost(_)), None) => {
-                Departure::Lost { retry_in: self.come_back_in }
-            }
+            _ => Departure::Lost { retry_in: self.come_back_in },
         }
     }
 
@@ -349,14 +349,9 @@ impl Session {
 
     /// Sends everything that is due, most urgent first, while there is room under way.
     async fn send_what_is_due(&mut self, driver: &mut Driver) -> Result<(), Parted> {
-        let mut has_fed = false;
-        while self.is_logged_in && self.has_room() {
-            if !self.feed_next(driver).await? {
-                break;
-            }
-            has_fed = true;
-        }
-        if !has_fed {
+        let before = self.last_id;
+        while self.is_logged_in && self.has_room() && self.feed_next(driver).await? {}
+        if self.last_id == before {
             return Ok(());
         }
         match tokio::time::timeout(limits::CLIENT_ANSWER_WITHIN, self.connection.flush()).await {
@@ -369,14 +364,13 @@ impl Session {
         self.under_way.len() < self.most_under_way
     }
 
-    /// Feeds the next command that is due. False when nothing is.
+    /// Feeds the next command that is due. False when nothing more may follow now.
     async fn feed_next(&mut self, driver: &mut Driver) -> Result<bool, Parted> {
         let now = Instant::now();
         if self.must_log_out {
             if !self.under_way.values().any(|own| matches!(own.what, What::Logout)) {
                 self.feed("logout", &Logout {}, What::Logout).await?;
             }
-            // Nothing may follow it.
             return Ok(false);
         }
         if std::mem::take(&mut self.must_sync) {
