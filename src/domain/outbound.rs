@@ -81,12 +81,14 @@ impl Outbound {
         Queued::Yes
     }
 
-    /// Leaves out all events that wait, and those to come until [`Self::synced`].
-    pub fn collapse(&mut self) {
-        self.behind = true;
+    /// Leaves out all events that wait, and those to come until [`Self::synced`]. False when that was so before, and the
+    /// client was told.
+    pub fn collapse(&mut self) -> bool {
+        let is_news = !std::mem::replace(&mut self.behind, true);
         self.frames.retain(|(kind, _)| *kind != Kind::Event);
         self.events = 0;
         self.bytes = self.frames.iter().map(|(_, frame)| frame.len()).sum();
+        is_news
     }
 
     /// The client syncs: events are queued again.
@@ -154,12 +156,14 @@ mod tests {
 
         assert_eq!(outbound.event(frame(10)), Queued::Collapsed);
         assert_eq!(outbound.event(frame(10)), Queued::Behind);
+        assert!(!outbound.collapse(), "the client is told once");
         outbound.notice(frame(2));
 
         let batch = outbound.take();
         assert_eq!((batch.frames.len(), batch.replies, outbound.bytes()), (2, 1, 0));
         outbound.synced();
         assert_eq!(outbound.event(frame(10)), Queued::Yes);
+        assert!(outbound.collapse());
     }
 
     #[test]

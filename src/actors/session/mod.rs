@@ -161,7 +161,7 @@ enum Phase {
     /// Logged in.
     Open { who: Arc<Identity>, user: Addr<UserActor> },
     /// `logout` was asked; the user is being told.
-    LeavingFor { command: u64 },
+    LeavingFor { command: u64, since: Instant },
     /// Nothing that comes in counts any more; what waits goes out, then the connection is closed.
     Closing { code: CloseCode, since: Instant, told: bool },
 }
@@ -288,7 +288,7 @@ impl Handler<Detached> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: Detached, _: &mut Self::Context) {
-        if let Phase::LeavingFor { command } = self.phase {
+        if let Phase::LeavingFor { command, .. } = self.phase {
             self.reply(command, Ok(Reply::Empty(Empty {})));
             self.phase = closing(CloseCode::Normal);
             self.pump();
@@ -347,8 +347,7 @@ impl Handler<NeedSync> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: NeedSync, _: &mut Self::Context) {
-        self.outbound.collapse();
-        self.say_sync_needed();
+        self.fall_behind();
         self.pump();
     }
 }
@@ -410,6 +409,11 @@ impl Handler<ClockDue> for SessionActor {
             self.close(CloseCode::NoLogin);
         } else if now.duration_since(self.heard) >= limits::IDLE_AFTER {
             self.close(CloseCode::Silent);
+        } else if let Phase::LeavingFor { since, .. } = self.phase
+            && now.duration_since(since) >= limits::CLOSE_WITHIN
+        {
+            // Its user's actor has panicked and will not say that the session is gone.
+            self.close(CloseCode::Internal);
         } else if self
             .writing_since
             .is_some_and(|since| now.duration_since(since) >= limits::WRITE_WITHIN)
@@ -479,7 +483,7 @@ impl SessionActor {
             (_, None) => {}
             (Command::Logout(_), Some(_)) => {
                 self.leave(Some(ctx.address()));
-                self.phase = Phase::LeavingFor { command: id };
+                self.phase = Phase::LeavingFor { command: id, since: Instant::now() };
             }
             (Command::Ping(ping), Some(_)) => self.pong(id, &ping),
             (Command::Sync(_), Some((who, _))) => {
@@ -713,6 +717,12 @@ impl SessionActor {
         }
     }
 
+    fn fall_behind(&mut self) {
+        if self.outbound.collapse() {
+            self.say_sync_needed();
+        }
+    }
+
     fn say_sync_needed(&mut self) {
         metrics::counter!("rookery_sync_needed_total").increment(1);
         self.notice(&Event::SyncNeeded {});
@@ -720,8 +730,7 @@ impl SessionActor {
 
     fn look_behind(&mut self) {
         if self.behind.swap(false, Ordering::AcqRel) {
-            self.outbound.collapse();
-            self.say_sync_needed();
+            self.fall_behind();
         }
     }
 
