@@ -224,15 +224,19 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
             Some(&first) if first != key => {
                 effects.push(Effect::OrderBroken { commands, awaited: first });
             }
-            _ => effects.push(Effect::Refused { commands, reason }),
+            _ => {
+                // It came, if too soon: from now on it is awaited anew.
+                lane.awaited_since = Some(now);
+                effects.push(Effect::Refused { commands, reason });
+            }
         }
         if !lane.awaited.contains(&key) && !self.answered.contains(&conversation, key) {
             lane.awaited.push_back(key);
             self.awaited += 1;
         }
         lane.broken = true;
-        if lane.awaited_since.is_none() && !lane.awaited.is_empty() {
-            lane.awaited_since = Some(now);
+        if lane.awaited.is_empty() {
+            lane.awaited_since = None;
         }
         self.forget_if_idle(&conversation);
     }
@@ -618,6 +622,19 @@ mod tests {
         );
         assert_eq!(places(&session.send(2).1).len(), 1);
         assert_eq!(places(&session.send(3).1).len(), 1);
+    }
+
+    #[test]
+    fn one_that_keeps_coming_and_is_refused_keeps_its_place() {
+        let mut session = Session::new();
+        for _ in 0..5 {
+            let mut effects: Effects = Vec::new();
+            let reason = "rate_limited";
+            session.order.refuse(session.now, "user:bob", key(1), 1, reason, &mut effects);
+            session.tick_after(limits::AWAITED_FOR / 2);
+        }
+
+        assert_eq!(session.order.awaited(&"user:bob").collect::<Vec<_>>(), [key(1)]);
     }
 
     #[test]
