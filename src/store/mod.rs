@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 pub mod apps;
 pub mod binaries;
@@ -69,7 +69,7 @@ impl StoreError {
     /// that was ended by an administrator or a crash (which may strike after the commit), proves nothing.
     pub fn of_write(error: &tokio_postgres::Error, waited: Duration) -> Self {
         match error.as_db_error() {
-            Some(db) if is_ending(db.code()) => Self::Unknown { waited },
+            Some(db) if is_ending(db) => Self::Unknown { waited },
             Some(db) if is_passing(db.code()) => Self::Unavailable { reason: reason(db) },
             Some(db) => Self::Refused { reason: reason(db) },
             None => Self::Unknown { waited },
@@ -78,12 +78,15 @@ impl StoreError {
 }
 
 /// The code and the primary message. Not the detail: it can carry values of the row.
-fn reason(db: &tokio_postgres::error::DbError) -> String {
+fn reason(db: &DbError) -> String {
     format!("{} ({})", db.message(), db.code().code())
 }
 
-fn is_ending(code: &SqlState) -> bool {
+fn is_ending(db: &DbError) -> bool {
+    let code = db.code();
     [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code)
+        // The server process ends with it, perhaps in the middle of a commit: the disk was full, or could not be written.
+        || matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
         // Class 08 is about the connection itself.
         || code.code().starts_with("08")
 }
