@@ -4,7 +4,8 @@
 //! place of a receiver who is not online is kept until it is written; what a device asked for is refused when the store
 //! is away, and the device asks again.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -63,6 +64,8 @@ pub struct CursorActor {
     read_receipts: ReadReceipts,
     writers: Arc<Writers>,
     waiting: HashMap<CursorKey, Wanted>,
+    /// The keys of `waiting`, in the order in which they came.
+    turns: VecDeque<CursorKey>,
     writer: Option<Rc<CursorWriter>>,
     busy: bool,
 }
@@ -79,7 +82,16 @@ impl CursorActor {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(limits::JOURNAL_MAILBOX);
             let waiting = HashMap::new();
-            Self { node, directory, read_receipts, writers, waiting, writer: None, busy: false }
+            Self {
+                node,
+                directory,
+                read_receipts,
+                writers,
+                waiting,
+                turns: VecDeque::new(),
+                writer: None,
+                busy: false,
+            }
         })
     }
 }
@@ -110,13 +122,7 @@ impl Handler<Raise> for CursorActor {
             }
             return;
         }
-        self.waiting
-            .entry(raise.key)
-            .and_modify(|wanted| {
-                wanted.raise.cursors = wanted.raise.cursors.at_least(raise.cursors);
-                wanted.ticket = wanted.ticket.max(raise.ticket);
-            })
-            .or_insert_with(|| Wanted { ticket: raise.ticket, raise });
+        self.want(Wanted { ticket: raise.ticket, raise });
         self.write_next(ctx);
     }
 }
@@ -146,13 +152,7 @@ impl Handler<Written> for CursorActor {
                     }
                     // Raising is idempotent, so even what may have been written is tried again.
                     let raise = Raise { ticket: None, ..wanted.raise };
-                    let key = raise.key;
-                    self.waiting
-                        .entry(key)
-                        .and_modify(|newer| {
-                            newer.raise.cursors = newer.raise.cursors.at_least(raise.cursors);
-                        })
-                        .or_insert(Wanted { raise, ticket: None });
+                    self.want(Wanted { raise, ticket: None });
                 }
                 if self.writer.take().is_some() {
                     self.writers.went_down();
@@ -165,14 +165,29 @@ impl Handler<Written> for CursorActor {
 }
 
 impl CursorActor {
+    fn want(&mut self, wanted: Wanted) {
+        let key = wanted.raise.key;
+        match self.waiting.entry(key) {
+            Entry::Occupied(mut waiting) => {
+                let waiting = waiting.get_mut();
+                waiting.raise.cursors = waiting.raise.cursors.at_least(wanted.raise.cursors);
+                waiting.ticket = waiting.ticket.max(wanted.ticket);
+            }
+            Entry::Vacant(place) => {
+                place.insert(wanted);
+                self.turns.push_back(key);
+            }
+        }
+    }
+
     fn write_next(&mut self, ctx: &mut Context<Self>) {
         if self.busy || self.waiting.is_empty() {
             return;
         }
         let Some(writer) = self.writer.clone() else { return };
-        let keys: Vec<CursorKey> =
-            self.waiting.keys().copied().take(limits::CURSOR_BATCH).collect();
-        let batch: Vec<Wanted> = keys.iter().filter_map(|key| self.waiting.remove(key)).collect();
+        let most = self.turns.len().min(limits::CURSOR_BATCH);
+        let batch: Vec<Wanted> =
+            self.turns.drain(..most).filter_map(|key| self.waiting.remove(&key)).collect();
         self.busy = true;
         let write = async move {
             let wanted: Vec<_> =
