@@ -1,5 +1,7 @@
 /** A cursor of one conversation is told at most this often. */
 export const CURSOR_EVERY_MS = 1_000;
+/** Cursors that are told at once, of all conversations: after a long absence there may be hundreds. */
+const AT_ONCE = 8;
 
 interface Cursor {
   wanted: number;
@@ -34,9 +36,13 @@ export class CursorThrottle {
   /** What is to be told now; each counts as being told until `told` or `failed`. */
   due(nowMs: number): Array<{ conversation: string; seq: number }> {
     const due: Array<{ conversation: string; seq: number }> = [];
+    let inFlight = 0;
+    for (const cursor of this.#cursors.values()) if (cursor.inFlight) inFlight += 1;
     for (const [conversation, cursor] of this.#cursors) {
       if (cursor.inFlight || cursor.wanted <= cursor.told) continue;
       if (nowMs - cursor.lastAtMs < CURSOR_EVERY_MS) continue;
+      if (inFlight >= AT_ONCE) break;
+      inFlight += 1;
       cursor.inFlight = true;
       cursor.lastAtMs = nowMs;
       due.push({ conversation, seq: cursor.wanted });
@@ -44,7 +50,7 @@ export class CursorThrottle {
     return due;
   }
 
-  /** When `due` will next have something, if nothing else happens. */
+  /** When `due` will next have something, if nothing else happens; what is told makes room for more at once. */
   nextAtMs(): number | undefined {
     let next: number | undefined;
     for (const cursor of this.#cursors.values()) {

@@ -210,10 +210,9 @@ export class ChatStore {
     });
     for (const row of page.conversations) {
       this.#put(withRow(this.chat(row.conversation), row, this.#client.user));
-      // They are here now, or one look away: what was sent while no device was there is delivered.
-      if (row.unread > 0 && row.delivered < row.head) {
-        this.#client.markReceived(row.conversation, row.head);
-      }
+      // They are here now, or one look away. The row's own cursor does not tell whether a device said so already, for
+      // the server may have answered for it.
+      if (row.unread > 0) this.#client.markReceived(row.conversation, row.head);
     }
     // A refresh reads the head of a list of which more may be known.
     if (after !== undefined || !this.#listState.loaded) this.#next = page.next;

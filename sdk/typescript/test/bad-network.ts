@@ -147,10 +147,15 @@ class Link {
   }
 }
 
-/** Takes whole WebSocket frames out of what a server sends: they are not masked, and follow the answer to the upgrade. */
+const HEAD_END = "\r\n\r\n";
+
+/**
+ * Takes whole WebSocket frames out of what a server sends: they are not masked, and follow its consent to the upgrade.
+ * Any other answer passes as it is.
+ */
 class FrameFilter {
   readonly #loses: (text: string) => boolean;
-  #upgraded = false;
+  #carries: "head" | "frames" | "anything" = "head";
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(loses: (text: string) => boolean) {
@@ -158,13 +163,16 @@ class FrameFilter {
   }
 
   filter(bytes: Buffer): Buffer {
+    if (this.#carries === "anything") return bytes;
     this.#rest = Buffer.concat([this.#rest, bytes]);
     const passing: Buffer[] = [];
-    if (!this.#upgraded) {
-      const end = this.#rest.indexOf("\r\n\r\n");
+    if (this.#carries === "head") {
+      const end = this.#rest.indexOf(HEAD_END);
       if (end < 0) return Buffer.alloc(0);
-      this.#upgraded = true;
-      passing.push(this.#take(end + 4));
+      this.#carries =
+        this.#rest.toString("latin1", 0, 13) === "HTTP/1.1 101 " ? "frames" : "anything";
+      if (this.#carries === "anything") return this.#take(this.#rest.length);
+      passing.push(this.#take(end + HEAD_END.length));
     }
     for (let size = this.#frameSize(); size !== undefined; size = this.#frameSize()) {
       const frame = this.#take(size.header + size.payload);

@@ -76,9 +76,10 @@ test("the list, the unread counts and the newest page are there after a login", 
   // A user exists from the first login on.
   const first = await Person.online(server, "list-bob");
   await first.client.logout();
-  for (let number = 1; number <= 120; number++) {
-    await alice.person.client.post("user:list-bob", text(`${number}`));
-  }
+  const numbers = Array.from({ length: 120 }, (_, index) => `${index + 1}`);
+  await Promise.all(
+    numbers.map((number) => alice.person.client.post("user:list-bob", text(number))),
+  );
 
   const bob = await withStore("list-bob");
   const chat = await shows(bob.store, "user:list-alice", ({ unread }) => unread > 0);
