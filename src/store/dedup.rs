@@ -18,5 +18,11 @@ pub async fn keep_days(pool: &Pool, now: UnixMs, window_days: u32) -> Result<(),
     let first = today - window - 1;
     let last = today + limits::PARTITIONS_AHEAD_DAYS;
     let drop_before = first - limits::PARTITIONS_KEPT_DAYS;
-    row(pool, KEEP_DEDUP_DAYS, &[&first, &last, &drop_before]).await.map(|_| ())
+    row(pool, KEEP_DEDUP_DAYS, &[&first, &last, &i32::MIN]).await?;
+    // By itself, and in vain if need be: whoever reads an old partition for long, as a dump does, must not keep the new ones
+    // from being made, nor a node from starting.
+    if let Err(error) = row(pool, KEEP_DEDUP_DAYS, &[&1, &0, &drop_before]).await {
+        tracing::warn!(%error, "old partitions could not be dropped, which is tried again later");
+    }
+    Ok(())
 }

@@ -124,3 +124,22 @@ async fn partitions_are_there_from_the_oldest_key_to_some_days_ahead_after_any_p
     assert_eq!(days(&base).await, (first..=today + 60 + ahead).collect::<Vec<_>>());
     base.postgres.stop().await;
 }
+
+#[tokio::test]
+async fn new_partitions_are_made_while_somebody_reads_an_old_one() {
+    let base = Base::start().await;
+    let mut dump = base.connector.open().await.unwrap();
+    let reading = dump.transaction().await.unwrap();
+    reading.execute("select * from dedup", &[]).await.unwrap();
+    let later = UnixMs::new(now().get() + 60 * DAY_MS);
+
+    dedup::keep_days(&base.pool, later, WINDOW_DAYS).await.unwrap();
+
+    let last = later.day() + limits::PARTITIONS_AHEAD_DAYS;
+    let all = days(&base).await;
+    assert!(all.contains(&last) && all.contains(&now().day()), "{all:?}");
+    reading.commit().await.unwrap();
+    dedup::keep_days(&base.pool, later, WINDOW_DAYS).await.unwrap();
+    assert!(!days(&base).await.contains(&now().day()));
+    base.postgres.stop().await;
+}
