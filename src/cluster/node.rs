@@ -143,10 +143,18 @@ impl Node {
             *epoch = verified.epoch.clone();
             changed
         });
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(HighWater {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        // A renewal may have seen more meanwhile.
+        let seen = mark
+            .as_ref()
+            .filter(|mark| {
+                mark.epoch == verified.epoch.as_str() && mark.identity == verified.identity
+            })
+            .map_or(verified.flushed, |mark| mark.flushed.max(verified.flushed));
+        *mark = Some(HighWater {
             epoch: verified.epoch.as_str().to_owned(),
             identity: verified.identity,
-            flushed: verified.flushed,
+            flushed: seen,
         });
         Ok(client)
     }
