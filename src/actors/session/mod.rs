@@ -706,8 +706,10 @@ impl SessionActor {
     }
 
     fn send_frame(&mut self, frame: &Outbound) {
-        if let Some(frame) = wire::encode(frame) {
-            self.outbound.reply(frame);
+        match wire::encode(frame) {
+            Some(frame) => self.outbound.reply(frame),
+            // A command that cannot be answered ends in a close.
+            None => self.close(CloseCode::Internal),
         }
     }
 
