@@ -85,3 +85,4 @@ step doc check scripts/lint.sh doc
 step deny check scripts/lint.sh deny
 step rust cargo cargo test --locked --no-fail-fast
 step sdk node npm --prefix sdk/typescript test --silent
+step web node npm --prefix web test --silent
