@@ -165,6 +165,12 @@ impl Handler<GiveUpDue> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, _: GiveUpDue, ctx: &mut Self::Context) {
+        if !self.journal.is_busy() && self.writer.as_ref().is_some_and(|writer| writer.is_closed())
+        {
+            // Seen before somebody sends: the next sender is refused at once instead of waiting for an outcome.
+            self.lose_writer();
+            self.decide(Input::Away, ctx);
+        }
         self.decide(Input::Tick, ctx);
     }
 }
@@ -191,6 +197,11 @@ impl JournalActor {
             ctx.notify(StatementEnded(Appended::NotTried));
             return;
         };
+        if writer.is_closed() {
+            self.lose_writer();
+            ctx.notify(StatementEnded(Appended::Away));
+            return;
+        }
         let no = self.no;
         let started = Instant::now();
         let statement = async move {

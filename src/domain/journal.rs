@@ -92,6 +92,8 @@ pub enum Appended {
     Unknown,
     /// It was not even tried: no message id could be minted.
     NotTried,
+    /// It was not even tried: the connection had ended before.
+    Away,
 }
 
 /// What happens to a journal.
@@ -112,6 +114,8 @@ pub enum Input<P> {
     Appended(Appended),
     /// The writer was fenced on a new connection; what of the unresolved rows is stored, by index.
     Fenced(Vec<Found>),
+    /// The connection has ended while nothing was in flight on it.
+    Away,
     /// Time has passed.
     Tick,
 }
@@ -188,6 +192,11 @@ impl<P: Clone> Journal<P> {
         self.queue.is_empty() && !matches!(self.line, Line::Busy(_)) && self.unresolved().is_empty()
     }
 
+    /// Whether a statement is in flight.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.line, Line::Busy(_))
+    }
+
     /// Whether there is a connection.
     pub fn is_up(&self) -> bool {
         !matches!(self.line, Line::Down { .. })
@@ -205,6 +214,11 @@ impl<P: Clone> Journal<P> {
             Input::Heard { sender, life, refused } => self.heard(sender, life, refused),
             Input::Appended(appended) => self.appended(now, appended, effects),
             Input::Fenced(found) => self.fenced(found, effects),
+            Input::Away if matches!(self.line, Line::Idle) => {
+                self.go_down(now, Vec::new(), effects);
+            }
+            // In flight, the statement tells; down, it is known.
+            Input::Away => {}
             Input::Tick => self.give_up(now, effects),
         }
         self.run_next(effects);
@@ -255,14 +269,23 @@ impl<P: Clone> Journal<P> {
                 }
                 self.take_out(&senders, effects);
             }
-            Appended::Unknown => {
-                self.line = Line::Down { unresolved: rows, since: now, told: false };
-                for row in std::mem::take(&mut self.queue) {
+            Appended::Away => {
+                for row in rows {
                     self.hand_back(row, Refusal::Unavailable, effects);
                 }
-                effects.push(Effect::Reconnect);
+                self.go_down(now, Vec::new(), effects);
             }
+            Appended::Unknown => self.go_down(now, rows, effects),
         }
+    }
+
+    /// The connection is gone, and with it the outcome of these rows; what waits has never been handed to it.
+    fn go_down(&mut self, now: Instant, unresolved: Vec<Row<P>>, effects: &mut Vec<Effect<P>>) {
+        self.line = Line::Down { unresolved, since: now, told: false };
+        for row in std::mem::take(&mut self.queue) {
+            self.hand_back(row, Refusal::Unavailable, effects);
+        }
+        effects.push(Effect::Reconnect);
     }
 
     fn fenced(&mut self, found: Vec<Found>, effects: &mut Vec<Effect<P>>) {
@@ -509,6 +532,23 @@ mod tests {
         assert!(effects.contains(&Effect::Reconnect));
         assert_eq!(line.journal.unresolved().len(), 1);
         assert_eq!(refused(&line.append(ALICE, 3)), [(3, Refusal::Unavailable)]);
+    }
+
+    #[test]
+    fn a_connection_that_ended_before_the_hand_over_leaves_nothing_unknown() {
+        let mut line = Line::up();
+        assert_eq!(line.after(Input::Away), [Effect::Reconnect]);
+        assert_eq!(line.after(Input::Away), []);
+        line.after(Input::Fenced(Vec::new()));
+        line.append(ALICE, 1);
+        line.append(BOB, 2);
+
+        let effects = line.after(Input::Appended(Appended::Away));
+
+        let away = Refusal::Unavailable;
+        assert_eq!(refused(&effects), [(1, away), (2, away)]);
+        assert!(effects.contains(&Effect::Reconnect));
+        assert!(line.journal.unresolved().is_empty());
     }
 
     #[test]

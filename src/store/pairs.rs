@@ -62,6 +62,11 @@ impl Writer {
         Ok(Self { client, node, journal, fence, append, find })
     }
 
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// Appends rows, in this order, all or none; `body` gives a row's stored form, `ids` its message id.
     pub async fn append<'a, P>(
         &self,
