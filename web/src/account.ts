@@ -25,7 +25,8 @@ export function forgetAccount(): void {
  * the address bar and the history, so that nobody reads the token over a shoulder or in a bookmark.
  */
 export function accountOfLink(): Account | undefined {
-  const given = new URLSearchParams(location.hash.slice(1));
+  // A plus is a plus here, as user ids may have it, and not a space as in a form.
+  const given = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
   const user = given.get("user");
   const token = given.get("token");
   if (user === null || token === null) return undefined;

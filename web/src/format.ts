@@ -74,13 +74,21 @@ export function withLinks(text: string): Array<{ text: string; href?: string }> 
   let end = 0;
   for (const match of text.matchAll(URLS)) {
     const url = match[0].replace(AFTER_URL, "");
-    if (!URL.canParse(url)) continue;
+    if (!isAddress(url)) continue;
     if (match.index > end) pieces.push({ text: text.slice(end, match.index) });
     pieces.push({ text: url, href: url });
     end = match.index + url.length;
   }
   if (end < text.length) pieces.push({ text: text.slice(end) });
   return pieces;
+}
+
+function isAddress(text: string): boolean {
+  try {
+    return new URL(text).hostname !== "";
+  } catch {
+    return false;
+  }
 }
 
 const ONLY_EMOJI = /^(?:\p{Extended_Pictographic}|\p{Emoji_Component}|\s){1,12}$/u;

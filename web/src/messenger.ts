@@ -162,6 +162,8 @@ export class Messenger {
 
   async signOut(): Promise<void> {
     this.leave();
+    const drafts = Object.keys(sessionStorage).filter((key) => key.startsWith(`${DRAFTS}/`));
+    for (const key of drafts) sessionStorage.removeItem(key);
     await this.#client.logout();
   }
 

@@ -18,9 +18,13 @@ window.addEventListener("popstate", () => {
   openChat.value = current();
 });
 
+export function linkTo(chat: string): string {
+  return PREFIX + encodeURIComponent(chat);
+}
+
 export function goTo(chat: string): void {
   if (openChat.value === chat) return;
-  const url = PREFIX + encodeURIComponent(chat);
+  const url = linkTo(chat);
   // One step back is the list, however many chats were looked at.
   if (openChat.value === undefined) history.pushState({ fromList: true }, "", url);
   else history.replaceState(history.state, "", url);

@@ -216,12 +216,12 @@ test("history is loaded as one scrolls up, and what is looked at stays where it 
   await tab.page.getByText("This is where it began").waitFor();
 
   await alice.client.post("user:bob-4", { type: "text", text: "While you were reading" });
-  await tab.page.getByRole("button", { name: "To the newest message" }).getByText("1").waitFor();
-  await tab.page.getByRole("button", { name: "To the newest message" }).click();
-  await tab.page
-    .getByRole("button", { name: "To the newest message" })
-    .waitFor({ state: "hidden" });
-  await alice.next("read", ({ seq }) => seq === 231);
+  const toEnd = tab.page.getByRole("button", { name: "To the newest message" });
+  await toEnd.getByText("1").waitFor();
+  const read = alice.next("read", ({ seq }) => seq === 231);
+  await toEnd.click();
+  await toEnd.waitFor({ state: "hidden" });
+  await read;
 });
 
 test("a line stands before what was not read, and goes when one answers", async () => {
@@ -346,6 +346,9 @@ test("everything can be done from the keyboard", async () => {
   assert.equal(await alice.page.evaluate(() => navigator.clipboard.readText()), "two\nlines");
   await keyboard.press("Escape");
   await alice.page.getByText("Choose a conversation").waitFor();
+  await alice.page.waitForFunction(() =>
+    document.activeElement?.getAttribute("href")?.includes("bob-11"),
+  );
 
   const nameless = await alice.page.locator("button, a, input, textarea").evaluateAll((all) =>
     all

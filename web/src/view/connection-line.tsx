@@ -10,7 +10,8 @@ export function ConnectionLine({ messenger }: { messenger: Messenger }) {
   const isBack = useBack(state);
   const seconds = useCountdown(state);
   const notice = messenger.notice.value;
-  const text = lineOf(state, isBack, seconds);
+  const wasOnline = useWasOnline(state);
+  const text = lineOf(state, isBack, seconds, wasOnline ? "Connection lost." : "No connection.");
 
   return (
     <>
@@ -40,14 +41,12 @@ export function ConnectionLine({ messenger }: { messenger: Messenger }) {
   );
 }
 
-function lineOf(state: ConnectionState, isBack: boolean, seconds: number): string {
+function lineOf(state: ConnectionState, isBack: boolean, seconds: number, lost: string): string {
   switch (state.phase) {
     case "waiting":
-      return seconds > 1
-        ? `Connection lost. Trying again in ${seconds} seconds.`
-        : "Connection lost. Trying again.";
+      return seconds > 1 ? `${lost} Trying again in ${seconds} seconds.` : `${lost} Trying again.`;
     case "connecting":
-      return state.failures > 0 ? "Connection lost. Trying again." : "Connecting.";
+      return state.failures > 0 ? `${lost} Trying again.` : "Connecting.";
     case "syncing":
       return "Catching up.";
     case "online":
@@ -56,6 +55,12 @@ function lineOf(state: ConnectionState, isBack: boolean, seconds: number): strin
     case "ended":
       return "";
   }
+}
+
+function useWasOnline({ phase }: ConnectionState): boolean {
+  const wasOnline = useRef(false);
+  if (phase === "online") wasOnline.current = true;
+  return wasOnline.current;
 }
 
 /** Whether the connection came back a moment ago, after it was lost. */

@@ -37,13 +37,16 @@ export function MessageList({
   const isPlaced = useRef(false);
   const sticksToEnd = useRef(true);
   const [isAtEnd, setAtEnd] = useState(true);
+  const [isLoadingOlder, setLoadingOlder] = useState(false);
   const [olderProblem, setOlderProblem] = useState<string>();
   const unreadFrom = useUnreadLine(chat);
   const all = [...chat.messages, ...chat.pending];
   const { id } = chat;
 
   const loadOlder = useCallback(async () => {
+    setLoadingOlder(true);
     setOlderProblem(await messenger.loadOlder(id));
+    setLoadingOlder(false);
   }, [messenger, id]);
 
   /** What is on screen in a visible page, down to the end, is read. */
@@ -87,7 +90,12 @@ export function MessageList({
     drawn.current = now;
     look();
     // A page that does not fill the screen cannot be scrolled for more.
-    if (chat.hasOlder && olderProblem === undefined && box.scrollTop < NEAR_TOP_PX) {
+    if (
+      chat.hasOlder &&
+      chat.messages.length > 0 &&
+      olderProblem === undefined &&
+      box.scrollTop < NEAR_TOP_PX
+    ) {
       void loadOlder();
     }
   });
@@ -128,7 +136,8 @@ export function MessageList({
         tabIndex={0}
         role="log"
         aria-label={`Messages with ${chat.peer}`}
-        aria-busy={!chat.loaded}
+        // What is loaded is not read out: only what comes in is news.
+        aria-busy={!chat.loaded || isLoadingOlder}
         onScroll={scrolled}
         onKeyDown={walk}
       >

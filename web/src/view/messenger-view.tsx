@@ -28,7 +28,7 @@ export function MessengerView({
     <div class="shell">
       <ConnectionLine messenger={messenger} />
       <div class={`columns${open === undefined ? "" : " has-chat"}`} inert={takenOver}>
-        <Sidebar messenger={messenger} onSignOut={onSignOut} />
+        <Sidebar messenger={messenger} open={open} onSignOut={onSignOut} />
         {open === undefined ? (
           <NothingOpen />
         ) : (

@@ -1,8 +1,8 @@
 import { type Chat, type ChatMessage, receiptOf } from "@rookery/client";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { shortTime, unreadLabel } from "../format.ts";
 import type { Messenger } from "../messenger.ts";
-import { goTo, openChat } from "../route.ts";
+import { goTo, linkTo } from "../route.ts";
 import { Avatar } from "./avatar.tsx";
 import { PlusIcon, SearchIcon, SignOutIcon } from "./icons.tsx";
 import { ReceiptMark } from "./receipt.tsx";
@@ -10,7 +10,16 @@ import { isUserId } from "./sign-in.tsx";
 
 const NEAR_END_PX = 400;
 
-export function Sidebar({ messenger, onSignOut }: { messenger: Messenger; onSignOut: () => void }) {
+export function Sidebar({
+  messenger,
+  open,
+  onSignOut,
+}: {
+  messenger: Messenger;
+  /** The conversation that is on screen. */
+  open: string | undefined;
+  onSignOut: () => void;
+}) {
   const [search, setSearch] = useState("");
   const field = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLUListElement>(null);
@@ -25,6 +34,15 @@ export function Sidebar({ messenger, onSignOut }: { messenger: Messenger; onSign
     setSearch("");
     goTo(`user:${peer}`);
   };
+
+  // Who leaves a chat by the keyboard goes on from its row.
+  const wasOpen = useRef(open);
+  useEffect(() => {
+    const left = wasOpen.current;
+    wasOpen.current = open;
+    if (open !== undefined || left === undefined) return;
+    list.current?.querySelector<HTMLElement>(`a[href="${linkTo(left)}"]`)?.focus();
+  }, [open]);
 
   /** Arrow keys walk through the list, from the search field on. */
   const walk = (event: KeyboardEvent): void => {
@@ -101,7 +119,13 @@ export function Sidebar({ messenger, onSignOut }: { messenger: Messenger; onSign
       >
         {isNew && <StartRow wanted={wanted} onStart={start} />}
         {chats.map((chat) => (
-          <ChatRow key={chat.id} chat={chat} me={user} nowMs={messenger.serverNowMs} />
+          <ChatRow
+            key={chat.id}
+            chat={chat}
+            me={user}
+            isOpen={chat.id === open}
+            nowMs={messenger.serverNowMs}
+          />
         ))}
       </ul>
       {wanted === "" && chats.length === 0 && <EmptyList loaded={messenger.listLoaded.value} />}
@@ -121,7 +145,7 @@ function StartRow({ wanted, onStart }: { wanted: string; onStart: (peer: string)
     <li>
       <a
         class="row"
-        href={`#/${encodeURIComponent(`user:${wanted}`)}`}
+        href={linkTo(`user:${wanted}`)}
         onClick={(event) => {
           event.preventDefault();
           onStart(wanted);
@@ -139,15 +163,25 @@ function StartRow({ wanted, onStart }: { wanted: string; onStart: (peer: string)
   );
 }
 
-function ChatRow({ chat, me, nowMs }: { chat: Chat; me: string; nowMs: number }) {
+function ChatRow({
+  chat,
+  me,
+  isOpen,
+  nowMs,
+}: {
+  chat: Chat;
+  me: string;
+  isOpen: boolean;
+  nowMs: number;
+}) {
   const { id, peer, unread } = chat;
   const last = chat.pending.at(-1) ?? newest(chat.last, chat.messages.at(-1));
   return (
     <li>
       <a
         class={`row${unread > 0 ? " row-unread" : ""}`}
-        href={`#/${encodeURIComponent(id)}`}
-        aria-current={openChat.value === id ? "page" : undefined}
+        href={linkTo(id)}
+        aria-current={isOpen ? "page" : undefined}
         onClick={(event) => {
           event.preventDefault();
           goTo(id);
