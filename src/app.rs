@@ -39,6 +39,7 @@ use signals::Signals;
 
 pub mod commands;
 mod demo;
+mod metered;
 mod signals;
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
@@ -165,6 +166,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let metrics = PrometheusBuilder::new().install_recorder().map_err(|error| {
         ServeError::System { what: "metrics cannot be kept", error: io::Error::other(error) }
     })?;
+    metered::describe();
     let folder = tokio::select! {
         held = source::hold_for_serving(&data_dir) => Arc::new(held?),
         () = signals.stop.cancelled() => return Ok(()),

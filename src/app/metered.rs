@@ -1,0 +1,39 @@
+//! What each metric means, told to whoever scrapes them; the names stand where they are counted.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Tells the recorder what the metrics mean.
+pub(super) fn describe() {
+    describe_gauge!("rookery_sessions", Unit::Count, "connections, logged in or not");
+    describe_gauge!(
+        "rookery_users_in_memory",
+        Unit::Count,
+        "users with a session now or just before"
+    );
+    describe_gauge!("rookery_postgres_up", Unit::Count, "whether the private PostgreSQL is there");
+    describe_histogram!(
+        "rookery_journal_commit_seconds",
+        Unit::Seconds,
+        "how long commits of messages took"
+    );
+    for (name, meaning) in COUNTERS {
+        describe_counter!(*name, Unit::Count, *meaning);
+    }
+}
+
+const COUNTERS: &[(&str, &str)] = &[
+    ("rookery_messages_stored_total", "messages stored"),
+    ("rookery_journal_commits_total", "commits that stored messages"),
+    ("rookery_journal_outcomes_unknown_total", "messages whose commit broke"),
+    (
+        "rookery_journal_outcomes_resolved_total",
+        "those of them that the store was asked for afterwards",
+    ),
+    ("rookery_errors_total", "refused commands, by code"),
+    ("rookery_logins_failed_total", "refused logins"),
+    ("rookery_kicks_total", "sessions ended by another login"),
+    ("rookery_sync_needed_total", "sessions told to sync"),
+    ("rookery_slow_readers_total", "sessions closed because their peer did not read"),
+    ("rookery_receipts_dropped_total", "receipts for somebody offline that found no room"),
+    ("rookery_postgres_restarts_total", "starts of the private PostgreSQL after it had died"),
+];
