@@ -72,6 +72,22 @@ async fn the_server_answers_for_who_is_away_and_the_device_follows() {
 }
 
 #[tokio::test]
+async fn the_server_answers_for_a_device_that_went_without_saying_that_it_received() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let mut alice = app.raw("alice", "main").await;
+    let mut bob = app.raw("bob", "main").await;
+    alice.ok("message.send", text("bob", key(), "one")).await;
+    bob.next_event("message.new").await;
+    assert_eq!(peer(&mut alice, "bob").await, json!({"delivered": 0, "by": "device", "read": 0}));
+
+    drop(bob);
+
+    assert_eq!(alice.next_event("message.delivered").await, delivered("bob", 1, "server"));
+    assert_eq!(peer(&mut alice, "bob").await, json!({"delivered": 1, "by": "server", "read": 0}));
+}
+
+#[tokio::test]
 async fn a_repeat_is_answered_with_both_acks_or_pushed_again() {
     let node = Node::start();
     let app = App::of(&node);

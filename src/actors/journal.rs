@@ -318,6 +318,8 @@ impl Letters {
             hash: row.hash,
         };
         let entry = |inbox| Entry {
+            conversation: row.conversation,
+            sender: row.sender,
             seq: placed.seq,
             inbox,
             message_id: placed.message_id,

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use self::devices::{Admission, Devices};
-use self::receipts::WaitingReceipt;
-use crate::actors::cursors::Raise;
+use self::receipts::{Unreceived, WaitingReceipt};
 use crate::actors::engine::{Engine, Shared};
 use crate::actors::journal::{Append, Outgoing, RefusalsHeard};
 use crate::actors::mailbox::{self, TellError};
@@ -32,7 +31,7 @@ use crate::ids::{
 };
 use crate::limits;
 use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
-use crate::store::cursors::{CursorKey, Cursors};
+use crate::store::cursors::Cursors;
 use crate::store::pairs::StoredSend;
 use crate::store::{StoreError, pairs, users};
 
@@ -165,6 +164,10 @@ pub struct Settlement {
 /// A committed message, on its way to one owner's devices.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// The pair.
+    pub conversation: ConversationNo,
+    /// Who sent it.
+    pub sender: UserNo,
     /// Its place in the pair.
     pub seq: Seq,
     /// Its place in the owner's inbox.
@@ -255,6 +258,7 @@ pub struct UserActor {
     sends: Sends<(SessionNo, Draft)>,
     effects: Vec<Effect<(SessionNo, Draft)>>,
     receipts: HashMap<ConversationNo, Vec<WaitingReceipt>>,
+    unreceived: Unreceived,
     tickets: u64,
     idle_since: Instant,
     /// Set once the registry was asked to end this actor.
@@ -289,6 +293,7 @@ impl UserActor {
                 sends: Sends::new(window_ms),
                 effects: Vec::new(),
                 receipts: HashMap::new(),
+                unreceived: Unreceived::default(),
                 tickets: 0,
                 idle_since: Instant::now(),
                 leaving: false,
@@ -428,7 +433,11 @@ impl Handler<Written> for UserActor {
         }
         for entry in written.entries {
             self.devices.push_entry(&self.id, &entry);
+            if entry.sender != self.no {
+                self.unreceived.pushed(&entry);
+            }
         }
+        self.answer_for_unreceived();
         self.look_behind();
     }
 }
@@ -458,6 +467,8 @@ impl Handler<Revisited> for UserActor {
             entry.inbox_high.unwrap_or_default()
         };
         let again = Entry {
+            conversation: pair.no,
+            sender: self.no,
             seq: entry.seq,
             inbox,
             message_id: entry.message_id,
@@ -634,22 +645,6 @@ impl UserActor {
         }));
     }
 
-    /// The server answers for a receiver who is not online.
-    fn answer_for(&self, receiver: UserId, pair: Pair, seq: Seq) {
-        let raise = Raise {
-            key: CursorKey { owner: pair.peer, conversation: pair.no },
-            owner: receiver,
-            peer_no: self.no,
-            peer: self.id.clone(),
-            cursors: Cursors { by_server: seq, ..Cursors::default() },
-            ticket: None,
-        };
-        if mailbox::tell(&self.shared().cursors, raise).is_err() {
-            // A sender that wants its second ack repeats the send, which asks for this again.
-            metrics::counter!("rookery_receipts_dropped_total").increment(1);
-        }
-    }
-
     fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
         let (pool, no) = (self.shared().pool.clone(), self.no);
         actix::spawn(async move {
@@ -668,8 +663,9 @@ impl UserActor {
         }
     }
 
-    fn count_sessions(&self) {
+    fn count_sessions(&mut self) {
         self.state.set_sessions(self.devices.len());
+        self.answer_for_unreceived();
     }
 }
 

@@ -1,14 +1,17 @@
 //! What a user's devices have received and read: asked of the writer of cursors, answered after its commit, and told to
 //! the user's other devices and to the other sides.
 
+use std::collections::HashMap;
+
 use actix::prelude::*;
 
-use super::{CursorsMoved, Receipt, ReceiptKind, UserActor};
+use super::{CursorsMoved, Entry, Receipt, ReceiptKind, UserActor};
 use crate::actors::cursors::Raise;
 use crate::actors::session::ReceiptDone;
 use crate::actors::{errors, mailbox, reads, wire};
 use crate::domain::sends::{Pair, Refusal, SessionNo};
-use crate::ids::Seq;
+use crate::ids::{ConversationNo, Seq, UserId, UserNo};
+use crate::limits;
 use crate::protocol::{DeliveredBy, ErrorBody, Event};
 use crate::store::cursors::{CursorKey, Cursors};
 use crate::store::pairs::Found;
@@ -19,6 +22,35 @@ use crate::store::{StoreError, pairs};
 struct ReceiptPairFound {
     receipt: Receipt,
     found: Result<Found, StoreError>,
+}
+
+/// What others sent and no device of the user has acknowledged yet. When the last session ends without having done so,
+/// the server answers for the user after all.
+#[derive(Default)]
+pub(super) struct Unreceived(HashMap<ConversationNo, Pushed>);
+
+struct Pushed {
+    sender_no: UserNo,
+    sender: UserId,
+    seq: Seq,
+}
+
+impl Unreceived {
+    /// An entry of somebody else is on its way to the devices.
+    pub(super) fn pushed(&mut self, entry: &Entry) {
+        // Beyond the bound the sender has to repeat, which asks for the receipt again.
+        if self.0.len() < limits::KNOWN_PEERS || self.0.contains_key(&entry.conversation) {
+            let pushed =
+                Pushed { sender_no: entry.sender, sender: entry.from.clone(), seq: entry.seq };
+            self.0.insert(entry.conversation, pushed);
+        }
+    }
+
+    fn received(&mut self, conversation: ConversationNo, up_to: Seq) {
+        if self.0.get(&conversation).is_some_and(|pushed| pushed.seq <= up_to) {
+            self.0.remove(&conversation);
+        }
+    }
 }
 
 /// A command that is answered when its cursor was written.
@@ -104,7 +136,46 @@ impl UserActor {
         self.receipts.entry(pair.no).or_default().push(waiting);
     }
 
+    /// The server answers for a receiver who is not online.
+    pub(super) fn answer_for(&self, receiver: UserId, pair: Pair, seq: Seq) {
+        self.raise_by_server(Raise {
+            key: CursorKey { owner: pair.peer, conversation: pair.no },
+            owner: receiver,
+            peer_no: self.no,
+            peer: self.id.clone(),
+            cursors: Cursors { by_server: seq, ..Cursors::default() },
+            ticket: None,
+        });
+    }
+
+    /// The same for this user, once no session is left, and what was pushed to those that were was not acknowledged.
+    pub(super) fn answer_for_unreceived(&mut self) {
+        if !self.devices.is_empty() {
+            return;
+        }
+        for (conversation, pushed) in std::mem::take(&mut self.unreceived.0) {
+            self.raise_by_server(Raise {
+                key: CursorKey { owner: self.no, conversation },
+                owner: self.id.clone(),
+                peer_no: pushed.sender_no,
+                peer: pushed.sender,
+                cursors: Cursors { by_server: pushed.seq, ..Cursors::default() },
+                ticket: None,
+            });
+        }
+    }
+
+    fn raise_by_server(&self, raise: Raise) {
+        if mailbox::tell(&self.shared().cursors, raise).is_err() {
+            // A sender that wants its second ack repeats the send, which asks for this again.
+            metrics::counter!("rookery_receipts_dropped_total").increment(1);
+        }
+    }
+
     fn own_cursors_moved(&mut self, moved: CursorsMoved) {
+        if let Ok(after) = moved.outcome {
+            self.unreceived.received(moved.conversation, after.by_device);
+        }
         let mut readers = Vec::new();
         if let Some(ticket) = moved.ticket
             && let Some(waiting) = self.receipts.remove(&moved.conversation)
