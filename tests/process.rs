@@ -74,6 +74,7 @@ fn a_stopped_server_leaves_nothing_running_and_starts_again_as_the_same_node() {
     // Not eventually: PostgreSQL goes before its server does.
     assert!(!is_running(postgres));
     assert_eq!(node.postgres_pid(), None);
+    assert!(!node.stderr().contains("terminating connection"), "{}", node.stderr());
     let again = Node::start_in(folder.path(), Options::default());
     assert_eq!(fs::read_to_string(folder.path().join("node.json")).unwrap(), identity);
     assert!(!again.stderr().contains("making the database"));
