@@ -10,7 +10,13 @@ function userPrefix({ app, user }: Account): string {
 
 function parsed(key: string): OutboxEntry | undefined {
   try {
-    return JSON.parse(localStorage.getItem(key) ?? "") as OutboxEntry;
+    const entry = JSON.parse(localStorage.getItem(key) ?? "null") as Partial<OutboxEntry> | null;
+    const isEntry =
+      typeof entry?.to === "string" &&
+      typeof entry.client_msg_id === "string" &&
+      typeof entry.place === "number" &&
+      typeof entry.content?.type === "string";
+    return isEntry ? (entry as OutboxEntry) : undefined;
   } catch {
     return undefined;
   }
@@ -65,9 +71,13 @@ export async function adoptLeftovers(
         .map((key) => ({ key, entry: parsed(key) }))
         .sort((a, b) => (a.entry?.place ?? 0) - (b.entry?.place ?? 0));
       for (const { key, entry } of left) {
-        // Kept under the new key first: a page that is closed in between has it twice, and it is sent once all the same.
-        if (entry !== undefined) await client.adopt(entry);
-        localStorage.removeItem(key);
+        try {
+          // Kept under the new key first: who is closed in between has it twice, and it is sent once all the same.
+          if (entry !== undefined) await client.adopt(entry);
+          localStorage.removeItem(key);
+        } catch {
+          // There is no room for a second copy: the first stays, for as long as this page has not sent it.
+        }
       }
     });
   }

@@ -2,35 +2,39 @@ import type { Timers } from "@rookery/client";
 
 declare const TICKER_URL: string;
 
+interface Waiting {
+  readonly callback: () => void;
+  readonly dueAtMs: number;
+}
+
 /** Timers that keep their pace while the tab is hidden. */
 export function unthrottledTimers(): Timers {
-  let worker: Worker;
-  try {
-    worker = new Worker(TICKER_URL, { type: "module" });
-  } catch {
-    // A browser without workers of that kind: its own timers do, with pauses in hidden tabs.
-    return {
-      set: (callback, afterMs) => setTimeout(callback, afterMs),
-      clear: (timer) => clearTimeout(timer as number),
-    };
-  }
-
-  const callbacks = new Map<number, () => void>();
+  const waiting = new Map<number, Waiting>();
   let lastId = 0;
-  worker.onmessage = ({ data: id }: MessageEvent<number>) => {
-    const callback = callbacks.get(id);
-    callbacks.delete(id);
-    callback?.();
+  const due = (id: number): void => {
+    const found = waiting.get(id);
+    waiting.delete(id);
+    found?.callback();
   };
+
+  let worker: Worker | undefined = new Worker(TICKER_URL);
+  worker.onmessage = ({ data: id }: MessageEvent<number>) => due(id);
+  // A browser that will not have it: the page's own timers do, with pauses while it is hidden.
+  worker.onerror = () => {
+    worker = undefined;
+    for (const [id, { dueAtMs }] of waiting) setTimeout(due, dueAtMs - Date.now(), id);
+  };
+
   return {
     set: (callback, afterMs) => {
       lastId += 1;
-      callbacks.set(lastId, callback);
-      worker.postMessage({ id: lastId, afterMs });
+      waiting.set(lastId, { callback, dueAtMs: Date.now() + afterMs });
+      if (worker === undefined) setTimeout(due, afterMs, lastId);
+      else worker.postMessage({ id: lastId, afterMs });
       return lastId;
     },
     clear: (timer) => {
-      if (typeof timer === "number" && callbacks.delete(timer)) worker.postMessage({ id: timer });
+      if (typeof timer === "number" && waiting.delete(timer)) worker?.postMessage({ id: timer });
     },
   };
 }

@@ -120,6 +120,17 @@ test("the line tells that the connection is lost and back, and what was typed me
   assert.equal(log.messages.length, 3);
 });
 
+test("a browser that will not run the ticker comes back all the same", async () => {
+  const network = await badNetwork();
+  const context = await freshBrowser();
+  await context.route("**/assets/ticker-*", (route) => route.abort());
+  const alice = await Tab.signedIn(server, "alice-without", { context, through: network });
+
+  network.cut();
+
+  await alice.line.getByText("Connected again").waitFor();
+});
+
 test("a server that is killed comes back to a page that has lost nothing", async () => {
   const bob = await Tab.signedIn(server, "bob-2");
   const alice = await Tab.signedIn(server, "alice-2");

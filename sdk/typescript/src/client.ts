@@ -224,7 +224,10 @@ export class RookeryClient {
     this.#outbox.discard(clientMsgId);
   }
 
-  /** Takes up an unsent message that another device of this user left on this machine. */
+  /**
+   * Takes up an unsent message that another device of this user left on this machine. Fails when it cannot be written
+   * to the storage of this one; it is sent even so.
+   */
   adopt(entry: OutboxEntry): Promise<void> {
     return this.#outbox.adopt(entry);
   }

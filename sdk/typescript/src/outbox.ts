@@ -124,15 +124,15 @@ export class Outbox {
     return entry;
   }
 
-  /** Takes up an entry that another device of this user left behind. */
+  /** Takes up an entry that another device of this user left behind. Fails when it cannot be kept; it is sent even so. */
   async adopt(left: OutboxEntry): Promise<void> {
     if (this.stateOf(left.client_msg_id) !== undefined) return;
     const entry = { ...left, place: this.#nextPlace() };
     if (entry.failed === undefined) this.#queue.restore(entry);
     else this.#failed.set(entry.client_msg_id, entry);
-    await this.#options.storage.put(entry);
     this.#hooks.changed(entry);
     this.#pump();
+    await this.#options.storage.put(entry);
   }
 
   /** Forgets a message that failed. */
@@ -148,14 +148,16 @@ export class Outbox {
   retry(clientMsgId: string): OutboxEntry | undefined {
     const entry = this.#failed.get(clientMsgId);
     if (entry === undefined) return undefined;
-    this.discard(clientMsgId);
     const { to, content, mentions, reply_to } = entry;
-    return this.post({
+    // The old one goes last: the new one may be refused for want of room.
+    const again = this.post({
       to,
       content,
       ...(mentions === undefined ? {} : { mentions }),
       ...(reply_to === undefined ? {} : { reply_to }),
     });
+    this.discard(clientMsgId);
+    return again;
   }
 
   /** The session is in step with the server: what waits may go. */
