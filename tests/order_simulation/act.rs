@@ -76,6 +76,9 @@ pub enum Act {
     StatementRuns,
     StatementIsRefused,
     NoIdIsMinted,
+    /// The connection had ended before the statement was handed to it.
+    StatementFindsNoConnection,
+    IdleConnectionEnds,
     JournalHearsOutcome,
     /// Before the statement ran, or after it; one that has not run may still do so.
     ConnectionBreaks,
@@ -184,6 +187,7 @@ impl World {
                 acts.push((Act::StatementRuns, Kind::Step));
                 acts.push((Act::StatementIsRefused, Kind::Fault));
                 acts.push((Act::NoIdIsMinted, Kind::Fault));
+                acts.push((Act::StatementFindsNoConnection, Kind::Fault));
                 acts.push((Act::ConnectionBreaks, Kind::Fault));
                 acts.push((Act::SomebodyElseClaims, Kind::Fault));
             }
@@ -191,6 +195,7 @@ impl World {
                 acts.push((Act::JournalHearsOutcome, Kind::Step));
                 acts.push((Act::ConnectionBreaks, Kind::Fault));
             }
+            None if line.connecting.is_none() => acts.push((Act::IdleConnectionEnds, Kind::Fault)),
             None => {}
         }
         match (&line.connecting, &line.found) {

@@ -204,6 +204,8 @@ impl World {
             }
             Act::StatementIsRefused => self.end_statement(Appended::Refused),
             Act::NoIdIsMinted => self.end_statement(Appended::NotTried),
+            Act::StatementFindsNoConnection => self.end_statement(Appended::Away),
+            Act::IdleConnectionEnds => self.journal(journal::Input::Away),
             Act::JournalHearsOutcome => {
                 if let Some(outcome) = self.line.statement.as_mut().and_then(|it| it.outcome.take())
                 {
