@@ -123,6 +123,11 @@ pub enum ServeError {
     /// The app is not there.
     #[error("app {0} does not exist; leave --app out for app 1")]
     NoSuchApp(AppId),
+    /// A writer of messages or cursors has panicked; a fresh process starts from the store.
+    #[error(
+        "a writer has failed and nothing more can be stored; start the server again, and report what it logged"
+    )]
+    WriterEnded,
     /// The system refused something that is always there.
     #[error("{what}: {error}")]
     System {
@@ -267,9 +272,10 @@ impl Node {
         tell_ready(address, demo);
 
         tokio::pin!(keeping);
-        let replaced = tokio::select! {
+        let fault = tokio::select! {
             () = stop.cancelled() => None,
-            kept = &mut keeping => kept.ok().and_then(Result::err),
+            kept = &mut keeping => kept.ok().and_then(Result::err).map(ServeError::from),
+            () = engine.writer_ended() => Some(ServeError::WriterEnded),
         };
         self.readiness.tell(SERVING, false, Some("stopping"));
         engine.drain().await;
@@ -282,7 +288,7 @@ impl Node {
         if let Some(watching) = watching {
             watching.abort();
         }
-        replaced.map_or(Ok(()), |replaced| Err(replaced.into()))
+        fault.map_or(Ok(()), Err)
     }
 
     /// Joins the database as a node, and starts the actors.

@@ -102,6 +102,10 @@ impl Actor for CursorActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.connect(ctx);
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.writers.ended();
+    }
 }
 
 impl Handler<Raise> for CursorActor {

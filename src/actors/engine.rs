@@ -62,6 +62,7 @@ pub(super) struct Shared {
 /// Which of the node's writers have a connection to the store.
 pub(super) struct Writers {
     up: watch::Sender<usize>,
+    ended: watch::Sender<bool>,
 }
 
 impl Writers {
@@ -70,6 +71,11 @@ impl Writers {
 
     pub(super) fn came_up(&self) {
         self.up.send_modify(|up| *up += 1);
+    }
+
+    /// A writer's actor has ended, which none does by itself.
+    pub(super) fn ended(&self) {
+        self.ended.send_replace(true);
     }
 
     pub(super) fn went_down(&self) {
@@ -83,7 +89,8 @@ impl Engine {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
         let directory = Arc::new(Directory::default());
-        let writers = Arc::new(Writers { up: watch::Sender::new(0) });
+        let writers =
+            Arc::new(Writers { up: watch::Sender::new(0), ended: watch::Sender::new(false) });
         let journals = (0..limits::JOURNALS)
             .map(|no| {
                 let (node, directory) = (node.clone(), directory.clone());
@@ -131,6 +138,13 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Resolves when a writer has ended by a fault of its own: without it nothing more is stored here.
+    pub async fn writer_ended(&self) {
+        let mut ended = self.shared.writers.ended.subscribe();
+        // Fails only when the engine is gone, and with it whoever waits.
+        let _ = ended.wait_for(|ended| *ended).await;
     }
 
     /// Resolves when all writers have a connection to the store.

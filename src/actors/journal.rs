@@ -112,6 +112,10 @@ impl Actor for JournalActor {
         self.reconnect(ctx);
         ctx.run_interval(LOOK_EVERY, |_, ctx| ctx.notify(GiveUpDue));
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.writers.ended();
+    }
 }
 
 impl Handler<Append> for JournalActor {
