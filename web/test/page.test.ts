@@ -210,6 +210,8 @@ test("history is loaded as one scrolls up, and what is looked at stays where it 
       );
       const top = row?.getBoundingClientRect().top ?? 0;
       while (document.querySelectorAll(".message").length === known) {
+        // What is drawn before the page has heard of the scrolling goes back to the end.
+        box.scrollTop = 300;
         await new Promise((resolve) => requestAnimationFrame(resolve));
       }
       return (row?.getBoundingClientRect().top ?? 0) - top;
