@@ -1,10 +1,10 @@
-// Bundles each test file and runs all of them with Node's own runner. Arguments are parts of names: only those run.
+// Bundles each test file of the package in the working directory and runs all of them with Node's own runner. Arguments
+// are parts of names: only those run. The web client uses it too.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const root = process.cwd();
 const wanted = process.argv.slice(2);
 const tests = readdirSync(`${root}/test`)
   .filter((name) => name.endsWith(".test.ts"))
