@@ -8,7 +8,7 @@ use deadpool_postgres::Pool;
 use tokio::sync::{Semaphore, watch};
 
 use super::cursors::CursorActor;
-use super::journal::JournalActor;
+use super::journal::{JournalActor, Retire};
 use super::registry::{Directory, Drain, EpochChanged, Registry};
 use crate::cluster::node::Node;
 use crate::domain::journal::Life;
@@ -73,7 +73,7 @@ impl Writers {
         self.up.send_modify(|up| *up += 1);
     }
 
-    /// A writer's actor has ended, which none does by itself.
+    /// A writer's actor has ended, which none does before the engine drains.
     pub(super) fn ended(&self) {
         self.ended.send_replace(true);
     }
@@ -160,6 +160,10 @@ impl Engine {
         let empty = async {
             while self.shared.directory.sessions() > 0 {
                 tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+            // They would take the end of their connections for a fault.
+            for journal in &self.shared.journals {
+                let _ = journal.send(Retire).await;
             }
         };
         let _ = tokio::time::timeout(limits::CLOSE_WITHIN, empty).await;

@@ -41,6 +41,11 @@ pub struct RefusalsHeard {
     pub refused: usize,
 }
 
+/// Nobody is left who sends: an idle journal ends, and a busy one is left to its statement.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
 /// A statement has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -132,6 +137,16 @@ impl Handler<RefusalsHeard> for JournalActor {
     fn handle(&mut self, heard: RefusalsHeard, ctx: &mut Self::Context) {
         let RefusalsHeard { sender, life, refused } = heard;
         self.decide(Input::Heard { sender, life, refused }, ctx);
+    }
+}
+
+impl Handler<Retire> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        if !self.journal.is_busy() {
+            ctx.stop();
+        }
     }
 }
 
