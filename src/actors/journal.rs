@@ -29,6 +29,11 @@ use crate::store::pairs::{AppendOutcome, Writer};
 #[rtype(result = "()")]
 pub struct Append(pub Row<Outgoing>);
 
+/// Nobody is left who sends: an idle journal ends, and a busy one is left to its statement.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
 /// The sender has heard of rows that were refused.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -40,11 +45,6 @@ pub struct RefusalsHeard {
     /// Rows.
     pub refused: usize,
 }
-
-/// Nobody is left who sends: an idle journal ends, and a busy one is left to its statement.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Retire;
 
 /// A statement has ended.
 #[derive(Message)]
@@ -131,15 +131,6 @@ impl Handler<Append> for JournalActor {
     }
 }
 
-impl Handler<RefusalsHeard> for JournalActor {
-    type Result = ();
-
-    fn handle(&mut self, heard: RefusalsHeard, ctx: &mut Self::Context) {
-        let RefusalsHeard { sender, life, refused } = heard;
-        self.decide(Input::Heard { sender, life, refused }, ctx);
-    }
-}
-
 impl Handler<Retire> for JournalActor {
     type Result = ();
 
@@ -147,6 +138,15 @@ impl Handler<Retire> for JournalActor {
         if !self.journal.is_busy() {
             ctx.stop();
         }
+    }
+}
+
+impl Handler<RefusalsHeard> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, heard: RefusalsHeard, ctx: &mut Self::Context) {
+        let RefusalsHeard { sender, life, refused } = heard;
+        self.decide(Input::Heard { sender, life, refused }, ctx);
     }
 }
 
