@@ -118,9 +118,33 @@ impl fmt::Display for AppId {
 
 impl<'de> Deserialize<'de> for AppId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = i64::deserialize(deserializer)?;
-        Self::new(raw).ok_or_else(|| de::Error::custom("expected an app from 1 to 2147483647"))
+        let raw = integer(deserializer)?;
+        i64::try_from(raw)
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| de::Error::custom("expected an app from 1 to 2147483647"))
     }
+}
+
+/// Reads an integer in a way that says to people what was expected.
+fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Visitor;
+    impl de::Visitor<'_> for Visitor {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an integer from 0 on")
+        }
+
+        fn visit_u64<E: de::Error>(self, raw: u64) -> Result<u64, E> {
+            Ok(raw)
+        }
+
+        fn visit_i64<E: de::Error>(self, raw: i64) -> Result<u64, E> {
+            u64::try_from(raw).map_err(|_| E::invalid_value(de::Unexpected::Signed(raw), &self))
+        }
+    }
+    deserializer.deserialize_u64(Visitor)
 }
 
 macro_rules! number {
@@ -214,7 +238,7 @@ macro_rules! place {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                u64::deserialize(deserializer).map(Self::new)
+                integer(deserializer).map(Self::new)
             }
         }
     };

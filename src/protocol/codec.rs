@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::command::Command;
 use super::error::{Code, ErrorBody};
 use super::event::Event;
+use super::object::object;
 use super::reply::Reply;
 use crate::ids::MAX_JSON_INTEGER;
 use crate::limits;
@@ -120,7 +121,7 @@ fn decode_json(frame: &[u8]) -> Result<Inbound, Rejected> {
         let message = format!("expected JSON nested at most {} deep", limits::JSON_DEPTH);
         return Err(reject(None, ErrorBody::new(Code::BadRequest, message)));
     }
-    let raw: RawFrame<'_> = serde_json::from_slice(frame).map_err(|error| {
+    let raw: RawFrame<'_> = whole(frame).map_err(|error| {
         let message =
             format!("expected a JSON object with id, cmd and body: {}", without_place(&error));
         reject(None, ErrorBody::new(Code::BadRequest, message))
@@ -142,6 +143,14 @@ fn decode_json(frame: &[u8]) -> Result<Inbound, Rejected> {
     decode_body(&cmd, body)
         .map(|command| Inbound { id, command })
         .map_err(|error| reject(Some(id), error))
+}
+
+/// Reads an object with nothing after it.
+fn whole<'de, T: Deserialize<'de>>(frame: &'de [u8]) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(frame);
+    let value = object(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 fn decode_body(cmd: &str, body: &str) -> Result<Command, ErrorBody> {
@@ -166,31 +175,24 @@ fn decode_body(cmd: &str, body: &str) -> Result<Command, ErrorBody> {
 }
 
 fn typed<T: DeserializeOwned>(body: &str) -> Result<T, ErrorBody> {
-    let deserializer = &mut serde_json::Deserializer::from_str(body);
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let what = without_place(error.inner());
-        let field = field_name(&path, &what);
-        let message = format!("body: {what}");
-        match field {
-            Some(field) => {
-                let message = format!("{field}: {what}");
-                ErrorBody::new(Code::BadRequest, message).field(field)
-            }
-            None => ErrorBody::new(Code::BadRequest, message),
-        }
+    let mut track = serde_path_to_error::Track::new();
+    let json = &mut serde_json::Deserializer::from_str(body);
+    object(serde_path_to_error::Deserializer::new(json, &mut track)).map_err(|error| {
+        let what = without_place(&error);
+        let field = field_name(&track.path().to_string(), &what);
+        ErrorBody::new(Code::BadRequest, format!("{field}: {what}")).field(field)
     })
 }
 
 /// The dotted name of the field at fault: serde's path names the object that a missing field is missing from.
-fn field_name(path: &str, what: &str) -> Option<String> {
+fn field_name(path: &str, what: &str) -> String {
     let path = if path == "." { "" } else { path };
     let missing = what.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     match (path, missing) {
-        ("", None) => None,
-        ("", Some(missing)) => Some(missing.to_owned()),
-        (path, None) => Some(path.to_owned()),
-        (path, Some(missing)) => Some(format!("{path}.{missing}")),
+        ("", None) => "body".to_owned(),
+        ("", Some(missing)) => missing.to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
     }
 }
 
@@ -293,9 +295,54 @@ mod tests {
     }
 
     #[test]
+    fn arrays_do_not_pass_for_objects() {
+        let login = |rest: &str| {
+            format!(r#"{{"id":1,"cmd":"login","body":{{"user":"a","token":"t",{rest}}}}}"#)
+        };
+        let send = r#"{"id":1,"cmd":"message.send","body":{"to":"user:a",
+            "client_msg_id":"01890f3e-7b4c-7cc2-98c4-dc0c0c07398f","content":["text","hi"]}}"#;
+        let device = r#""device":{"id":"d","platform":"web"}"#;
+        for (frame, field) in [
+            (r#"[1,"ping",{}]"#.to_owned(), None),
+            (r#"{"id":1,"cmd":"ping","body":[]}"#.to_owned(), Some("body")),
+            (r#"{"id":1,"cmd":"message.read","body":["user:a",1]}"#.to_owned(), Some("body")),
+            (send.to_owned(), Some("content")),
+            (login(r#""device":["d","web"]"#), Some("device")),
+            (login(&format!(r#"{device},"resume":["1"]"#)), Some("resume")),
+            (login(&format!(r#"{device},"sync":[]"#)), Some("sync")),
+        ] {
+            let Rejected { error, .. } = rejected(&frame);
+            assert_eq!((error.code, error.field.as_deref()), (Code::BadRequest, field), "{frame}");
+            assert!(error.message.contains("expected an object"), "{}", error.message);
+        }
+        let without = login(&format!(r#"{device},"resume":null,"sync":null"#));
+        assert!(Codec::Json.decode(without.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_seq_that_a_message_answers_comes_back_as_it_went_in_or_is_refused() {
+        let frame = |seq: &str| {
+            format!(
+                r#"{{"id":1,"cmd":"message.send","body":{{"to":"user:a","reply_to":{seq},
+                "client_msg_id":"01890f3e-7b4c-7cc2-98c4-dc0c0c07398f",
+                "content":{{"type":"text","text":"hi"}}}}}}"#
+            )
+        };
+
+        for seq in ["0", "-1", "1.5", "9007199254740992", "18446744073709551615"] {
+            assert_eq!(rejected(&frame(seq)).error.field.as_deref(), Some("reply_to"), "{seq}");
+        }
+        for seq in ["null", "1", "9007199254740991"] {
+            assert!(Codec::Json.decode(frame(seq).as_bytes()).is_ok(), "{seq}");
+        }
+    }
+
+    #[test]
     fn a_limit_above_the_largest_page_is_taken_as_that() {
         let frame = r#"{"id":1,"cmd":"message.inbox","body":{"after":0,"limit":1000000000}}"#;
+        let none = frame.replace("1000000000", "null");
 
+        assert!(Codec::Json.decode(none.as_bytes()).is_ok());
         let Command::Inbox(inbox) = Codec::Json.decode(frame.as_bytes()).unwrap().command else {
             panic!("expected an inbox command");
         };

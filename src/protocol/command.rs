@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::content::{Body, Content};
+use super::object::{object, optional_object};
 use crate::ids::{
-    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, Seq, UserId,
+    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, MAX_JSON_INTEGER, Seq,
+    UserId,
 };
 use crate::limits;
 
@@ -129,13 +131,22 @@ pub struct Login {
     /// A UserSig in Tencent's v2 form, signed by the app's backend.
     pub token: String,
     /// From which device.
+    #[serde(deserialize_with = "object")]
     pub device: Device,
     /// Left out when a person logs in; given when a client comes back by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_object"
+    )]
     #[cfg_attr(test, ts(optional))]
     pub resume: Option<Resume>,
     /// What the client has, as in `sync`; left out means nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_object"
+    )]
     #[cfg_attr(test, ts(optional))]
     pub sync: Option<Sync>,
 }
@@ -188,6 +199,7 @@ pub struct Send {
     #[cfg_attr(test, ts(type = "string"))]
     pub client_msg_id: ClientMsgId,
     /// What the message says.
+    #[serde(deserialize_with = "object")]
     pub content: Content,
     /// Users that the message calls by name, at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "mentions")]
@@ -220,7 +232,10 @@ fn mentions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Use
 
 fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Seq>, D::Error> {
     match Option::<Seq>::deserialize(deserializer)? {
-        Some(Seq::ZERO) => Err(de::Error::custom("expected a seq from 1 on")),
+        // A larger one would not come back as it went in: JSON's integers end there.
+        Some(seq) if seq == Seq::ZERO || seq.get() > MAX_JSON_INTEGER => {
+            Err(de::Error::custom("expected a seq from 1 to 9007199254740991"))
+        }
         seq => Ok(seq),
     }
 }
@@ -267,6 +282,11 @@ impl<'de> Deserialize<'de> for Limit {
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an integer from 1 on")
+            }
+
+            // As in other fields that may be left out.
+            fn visit_unit<E: de::Error>(self) -> Result<Limit, E> {
+                Ok(Limit::default())
             }
 
             fn visit_u64<E: de::Error>(self, wish: u64) -> Result<Limit, E> {

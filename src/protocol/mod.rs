@@ -7,6 +7,7 @@ mod command;
 mod content;
 mod error;
 mod event;
+mod object;
 mod reply;
 #[cfg(test)]
 mod typescript;
