@@ -183,6 +183,9 @@ fn app_id(text: &str) -> Result<AppId, String> {
         .ok_or_else(|| "expected an app from 1 to 2147483647".to_owned())
 }
 
+/// The most that the database driver says of its queries, whatever else is asked for.
+const DRIVER_QUERIES: &str = "tokio_postgres::query=info";
+
 /// Logs go to standard error; `RUST_LOG` goes before the setting.
 fn start_logging(log: &config::Log) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
@@ -196,6 +199,8 @@ fn start_logging(log: &config::Log) -> anyhow::Result<()> {
         ))
         .context("log.level")?,
     };
+    // The driver would write the parameters of each statement: messages, and the secrets of apps.
+    let filter = filter.add_directive(DRIVER_QUERIES.parse().context(DRIVER_QUERIES)?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(false).init(),

@@ -14,12 +14,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+use common::chat::{self, App, key};
 use common::node::{Node, Options, data_folder, run};
 use common::postgres::Postgres;
 use common::{eventually, get, is_running, send_signal};
 use rookery::domain::usersig;
 use rookery::ids::{AppId, UnixMs, UserId};
 use rookery::limits;
+use serde_json::json;
 
 fn is_root() -> bool {
     rookery::store::child::effective_uid() == 0
@@ -514,6 +516,38 @@ fn every_line_of_a_json_log_is_json() {
     for line in stderr.lines() {
         let value: serde_json::Value = serde_json::from_str(line).expect(line);
         assert!(value["level"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_follows_a_message_and_shows_no_body_token_or_secret_at_any_level() {
+    for level in ["trace", "trace,tokio_postgres=trace,tokio_postgres::query=trace"] {
+        let mut node = Node::start_with(Options::default().env("RUST_LOG", level));
+        let app = App::of(&node);
+        let shown = text(&node.run(&["key", "show"]));
+        let secret = shown.lines().find_map(|line| line.strip_prefix("secret=")).unwrap();
+        let token = app.token("alice");
+        let mut bob = app.raw("bob", "phone").await;
+        let mut alice = app.connect().await;
+        let device = json!({"id": "laptop", "platform": "linux"});
+        alice.ok("login", json!({"user": "alice", "token": token, "device": device})).await;
+        let key = key();
+        alice.ok("message.send", chat::text("bob", key, "MARKER-OF-A-BODY")).await;
+        bob.event("message.new").await;
+        alice.ok("message.history", json!({"conversation": "user:bob"})).await;
+        node.stop();
+
+        let log = node.stderr();
+        let of_the_message: Vec<&str> =
+            log.lines().filter(|line| line.contains(&key.to_string())).collect();
+        for step in ["received", "committed", "pushed"] {
+            assert!(of_the_message.iter().any(|line| line.contains(step)), "{of_the_message:?}");
+        }
+        // The driver shows bytes as numbers.
+        for hidden in ["MARKER-OF-A-BODY", "77, 65, 82, 75, 69, 82", &token[..60], secret] {
+            let line = log.lines().find(|line| line.contains(hidden));
+            assert_eq!(line, None, "{level}");
+        }
     }
 }
 
