@@ -696,16 +696,16 @@ impl SessionActor {
     fn reply(&mut self, re: u64, outcome: Result<Reply, ErrorBody>) {
         let frame = match outcome {
             Ok(ok) => Outbound::Ok { re, ok },
-            Err(error) => {
-                let code = error.code;
-                metrics::counter!("rookery_errors_total", "code" => code.as_str()).increment(1);
-                Outbound::Error { re: Some(re), error }
-            }
+            Err(error) => Outbound::Error { re: Some(re), error },
         };
         self.send_frame(&frame);
     }
 
     fn send_frame(&mut self, frame: &Outbound) {
+        if let Outbound::Error { error, .. } = frame {
+            let code = error.code.as_str();
+            metrics::counter!("rookery_errors_total", "code" => code).increment(1);
+        }
         match wire::encode(frame) {
             Some(frame) => self.outbound.reply(frame),
             // A command that cannot be answered ends in a close.
