@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use actix_web::http::header::ContentType;
-use actix_web::web::{Data, ServiceConfig, get};
+use actix_web::web::{Data, ServiceConfig, get, head, resource};
 use actix_web::{HttpResponse, Responder};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -83,9 +83,10 @@ pub fn routes(config: &mut ServiceConfig, readiness: &Readiness, metrics: &Prome
     config
         .app_data(Data::new(readiness.clone()))
         .app_data(Data::new(metrics.clone()))
-        .route("/healthz", get().to(healthz))
-        .route("/readyz", get().to(readyz))
-        .route("/metrics", get().to(render));
+        // A probe may ask for the head alone.
+        .service(resource("/healthz").route(get().to(healthz)).route(head().to(healthz)))
+        .service(resource("/readyz").route(get().to(readyz)).route(head().to(readyz)))
+        .service(resource("/metrics").route(get().to(render)));
 }
 
 /// Whoever answers is alive; this asks nobody, so that a database that is away gets no node restarted.
