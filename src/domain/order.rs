@@ -81,6 +81,8 @@ struct Unanswered<P> {
     key: ClientMsgId,
     payload: P,
     commands: Vec<u64>,
+    /// Sends of the same key with other payloads: what is to be said of them depends on what becomes of this one.
+    others: Vec<(P, u64)>,
     passed_on: Instant,
 }
 
@@ -141,8 +143,6 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Default for Order<C, P> {
 pub enum Taken {
     /// The effects say what to do.
     Yes,
-    /// The same id is under way with another payload: refuse it, for good.
-    OtherPayload,
     /// More ids are awaited than a session may have: close it.
     TooManyAwaited,
 }
@@ -160,11 +160,12 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
     ) -> Taken {
         let lane = self.lanes.entry(conversation.clone()).or_insert_with(Lane::new);
         if let Some(same) = lane.unanswered.iter_mut().find(|sent| sent.key == key) {
-            if same.payload != payload {
-                return Taken::OtherPayload;
+            if same.payload == payload {
+                // Its answer answers both.
+                same.commands.push(command);
+            } else {
+                same.others.push((payload, command));
             }
-            // Its answer answers both.
-            same.commands.push(command);
             return Taken::Yes;
         }
         if let Some(&first) = lane.awaited.front() {
@@ -193,6 +194,7 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
             key,
             payload: payload_to_keep,
             commands,
+            others: Vec::new(),
             passed_on: now,
         });
         if fresh {
@@ -215,11 +217,12 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
         effects: &mut Vec<Effect<C, P, A, R>>,
     ) {
         let lane = self.lanes.entry(conversation.clone()).or_insert_with(Lane::new);
-        if let Some(same) = lane.unanswered.iter_mut().find(|sent| sent.key == key) {
-            same.commands.push(command);
+        let commands = vec![command];
+        if lane.unanswered.iter().any(|sent| sent.key == key) {
+            // A copy: the send itself is under way, and nothing waits for this one.
+            effects.push(Effect::Refused { commands, reason });
             return;
         }
-        let commands = vec![command];
         match lane.awaited.front() {
             Some(&first) if first != key => {
                 effects.push(Effect::OrderBroken { commands, awaited: first });
@@ -252,7 +255,9 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
         effects: &mut Vec<Effect<C, P, A, R>>,
     ) {
         let Some(lane) = self.lanes.get_mut(conversation) else { return };
-        let from_any_run = matches!(verdict, Verdict::Stored(_));
+        // Once the key was answered, an ack that comes late may speak of another payload than the one that waits now.
+        let from_any_run =
+            matches!(verdict, Verdict::Stored(_)) && !self.answered.contains(conversation, key);
         let Some(index) = lane
             .unanswered
             .iter()
@@ -260,15 +265,16 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
         else {
             return;
         };
+        let mut others = Vec::new();
         match verdict {
             Verdict::Stored(answer) => {
-                let commands = take(lane, index);
+                let commands = take(lane, index, &mut others);
                 self.answered.insert(conversation.clone(), key);
                 let conversation = conversation.clone();
                 effects.push(Effect::Acked { conversation, commands, answer });
             }
             Verdict::Final(reason) => {
-                let commands = take(lane, index);
+                let commands = take(lane, index, &mut others);
                 self.answered.insert(conversation.clone(), key);
                 effects.push(Effect::Refused { commands, reason });
             }
@@ -278,7 +284,8 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
                 let already = std::mem::take(&mut lane.awaited);
                 self.awaited -= already.len();
                 for sent in refused {
-                    let commands = sent.commands;
+                    let others = sent.others.into_iter().map(|(_, command)| command);
+                    let commands = sent.commands.into_iter().chain(others).collect();
                     // A copy of one that was answered need not come again: the next one is the first that must.
                     let first = lane.awaited.front().copied();
                     if !self.answered.contains(conversation, sent.key) {
@@ -303,6 +310,10 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
                     submit_again(&mut self.runs, now, conversation, lane, effects);
                 }
             }
+        }
+        for (payload, command) in others {
+            // Only the owner knows what is stored under the key now.
+            self.send(now, conversation.clone(), key, payload, command, effects);
         }
         self.forget_if_idle(conversation);
     }
@@ -373,8 +384,10 @@ impl<P> Lane<P> {
     }
 }
 
-fn take<P>(lane: &mut Lane<P>, index: usize) -> Vec<u64> {
-    lane.unanswered.remove(index).map(|sent| sent.commands).unwrap_or_default()
+fn take<P>(lane: &mut Lane<P>, index: usize, others: &mut Vec<(P, u64)>) -> Vec<u64> {
+    let Some(sent) = lane.unanswered.remove(index) else { return Vec::new() };
+    *others = sent.others;
+    sent.commands
 }
 
 /// Starts a new run with all that is unanswered, oldest first.
@@ -522,15 +535,41 @@ mod tests {
 
         let (taken, effects) = session.send(1);
         assert_eq!((taken, effects), (Taken::Yes, vec![]));
-        let mut effects: Effects = Vec::new();
-        let other = session.order.send(session.now, "user:bob", key(1), 99, 9, &mut effects);
-        assert_eq!(other, Taken::OtherPayload);
-
         let acked = session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7));
-        assert_eq!(
-            acked,
-            [Effect::Acked { conversation: "user:bob", commands: vec![1, 1], answer: 7 }]
-        );
+        let commands = vec![1, 1];
+        assert_eq!(acked, [Effect::Acked { conversation: "user:bob", commands, answer: 7 }]);
+    }
+
+    #[test]
+    fn other_content_under_a_key_that_is_under_way_is_passed_on_when_that_was_answered() {
+        for verdict in [Verdict::Stored(7), Verdict::Final("key_reused")] {
+            let mut session = Session::new();
+            session.send(1);
+            let mut effects: Effects = Vec::new();
+            session.order.send(session.now, "user:bob", key(1), 99, 9, &mut effects);
+            assert_eq!(effects, [], "what is stored under the key is not known yet");
+
+            let answered = session.verdict(Place { run: 1, n: 0 }, 1, verdict);
+
+            assert_eq!(answered.len(), 2);
+            assert_eq!(places(&answered), [(key(1), Place { run: 2, n: 0 })]);
+            // An ack that comes twice speaks of the first.
+            assert_eq!(session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Stored(7)), []);
+            let told = session.verdict(Place { run: 2, n: 0 }, 1, Verdict::Final("key_reused"));
+            assert_eq!(told, [Effect::Refused { commands: vec![9], reason: "key_reused" }]);
+        }
+    }
+
+    #[test]
+    fn other_content_is_refused_for_now_along_with_the_send_that_it_waits_for() {
+        let mut session = Session::new();
+        session.send(1);
+        let mut effects: Effects = Vec::new();
+        session.order.send(session.now, "user:bob", key(1), 99, 9, &mut effects);
+
+        let refused = session.verdict(Place { run: 1, n: 0 }, 1, Verdict::Curable("busy"));
+
+        assert_eq!(refused, [Effect::Refused { commands: vec![1, 9], reason: "busy" }]);
     }
 
     #[test]

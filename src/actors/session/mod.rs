@@ -551,9 +551,6 @@ impl SessionActor {
         self.order(|order, now, effects| {
             taken = order.send(now, conversation, key, draft, command, effects);
         });
-        if taken == Taken::OtherPayload {
-            self.reply(command, Err(errors::of_refusal(Refusal::KeyReused)));
-        }
         self.look_awaited(taken);
     }
 
