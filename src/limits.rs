@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const FRAME_BYTES: usize = 64 * 1024;
 /// The largest frame that the server sends, in bytes; a page ends early rather than passing it.
 pub const SERVER_FRAME_BYTES: usize = 256 * 1024;
-/// The largest content of one message, in bytes of its stored form.
+/// The largest content of one message: bytes of its text or data, in UTF-8.
 pub const CONTENT_BYTES: usize = 32 * 1024;
 /// How many fragments one WebSocket message may come in.
 pub const FRAGMENTS: usize = 64;

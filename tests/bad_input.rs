@@ -446,7 +446,7 @@ async fn numbers_beyond_all_bounds(app: &App) {
 
 async fn odd_texts(app: &App) {
     let mut raw = app.raw("mallory", "bad").await;
-    let largest = "x".repeat(limits::CONTENT_BYTES - 100);
+    let largest = "x".repeat(limits::CONTENT_BYTES);
     let texts = [
         "a\0b",
         "\0",

@@ -289,10 +289,7 @@ fn fitting(mut messages: Vec<Message>, keep: Keep) -> Vec<Message> {
 
 /// The size of a message in a frame, or a bound of it where that is cheaper.
 fn message_bytes(message: &Message) -> usize {
-    let text = match &message.content {
-        crate::protocol::Content::Text { text } => text.len(),
-        crate::protocol::Content::Custom { data } => data.len(),
-    };
+    let text = message.content.bytes();
     let mentions = message.mentions.as_ref().map_or(0, Vec::len) * (crate::ids::NAME_BYTES + 3);
     let bound = MESSAGE_FRAME_BYTES + mentions + text * WORST_ESCAPE;
     if bound <= limits::SERVER_FRAME_BYTES / limits::PAGE_MAX {

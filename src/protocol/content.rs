@@ -22,6 +22,16 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// Bytes of what the sender wrote, in UTF-8; bounded by [`crate::limits::CONTENT_BYTES`].
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text { text } => text.len(),
+            Self::Custom { data } => data.len(),
+        }
+    }
+}
+
 /// What a sender says about one message: stored as MessagePack by name, in this order, without absent fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {

@@ -39,7 +39,7 @@ pub struct Empty {}
 pub struct Limits {
     /// The largest frame that a client may send, in bytes.
     pub frame_bytes: u32,
-    /// The largest content of a message, in bytes of its stored form.
+    /// The largest content of a message: bytes of its text or data, in UTF-8.
     pub content_bytes: u32,
     /// Commands in flight; beyond it the socket is not read.
     pub in_flight: u32,

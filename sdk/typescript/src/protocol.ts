@@ -110,7 +110,7 @@ export type LoggedIn = {
 export type Limits = {
   /** The largest frame that a client may send, in bytes. */
   frame_bytes: number;
-  /** The largest content of a message, in bytes of its stored form. */
+  /** The largest content of a message: bytes of its text or data, in UTF-8. */
   content_bytes: number;
   /** Commands in flight; beyond it the socket is not read. */
   in_flight: number;

@@ -520,17 +520,14 @@ impl SessionActor {
     fn send(&mut self, command: u64, send: Send) {
         let (conversation, key) = (send.to.clone(), send.client_msg_id);
         let body = send.into_body();
-        let stored = match body.encode() {
-            Ok(stored) if stored.len() <= limits::CONTENT_BYTES => Bytes::from(stored),
-            Ok(_) => {
-                let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
-                let error = ErrorBody::new(Code::TooLarge, message).field("content");
-                return self.reply(command, Err(error));
-            }
-            Err(_) => {
-                let error = ErrorBody::new(Code::BadRequest, "expected content of a known type");
-                return self.reply(command, Err(error.field("content")));
-            }
+        if body.content.bytes() > limits::CONTENT_BYTES {
+            let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
+            let error = ErrorBody::new(Code::TooLarge, message).field("content");
+            return self.reply(command, Err(error));
+        }
+        let Ok(stored) = body.encode().map(Bytes::from) else {
+            let error = ErrorBody::new(Code::BadRequest, "expected content of a known type");
+            return self.reply(command, Err(error.field("content")));
         };
         tracing::debug!(client_msg_id = %key, session = self.no.0, "received");
         if self.send_rate.check().is_err() {
