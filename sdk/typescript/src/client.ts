@@ -15,6 +15,8 @@ import type {
   LoggedIn,
   Message,
   Sent,
+  Sync,
+  Synced,
 } from "./protocol.ts";
 import {
   globalWebSocket,
@@ -284,7 +286,7 @@ export class RookeryClient {
       {
         position: () => this.position ?? {},
         stateChanged: (state) => this.#emitter.emit("state", state),
-        loggedIn: (session) => void this.#sync(session),
+        loggedIn: (session, asked) => void this.#sync(session, asked),
         event: (event) => this.#eventCame(event),
         serverTime: (ms) => this.#learnTime(ms),
         behind: (inbox) => {
@@ -322,9 +324,9 @@ export class RookeryClient {
   }
 
   /** Pushes were held back since the login was sent; now pull what came before them, show all, then send. */
-  async #sync(session: LoggedIn): Promise<void> {
+  async #sync(session: LoggedIn, asked: Sync): Promise<void> {
     this.#session = session;
-    const reset = this.#meet(session.sync.epoch, session.sync.inbox);
+    const reset = this.#meet(session.sync, asked);
     // What was held back before a reset is gone, and only a look shows whether there was something.
     await this.#pull(reset === "epoch");
     if (this.#session !== session) return;
@@ -334,12 +336,14 @@ export class RookeryClient {
     this.#tellCursors();
   }
 
-  /** Compares what we have with what the server has: the epoch first, for without it numbers mean nothing. */
-  #meet(epoch: string, head: number): ClientEvents["reset"] | undefined {
-    const position = this.#order.position;
-    const first = this.#epoch === undefined || position === undefined;
+  /**
+   * Compares what we had when we asked with what the server has: the epoch first, for without it numbers mean nothing.
+   * By now we may have more than that: a push right behind the answer can be here before whoever awaits the answer.
+   */
+  #meet({ epoch, inbox: head }: Synced, asked: Sync): ClientEvents["reset"] | undefined {
+    const first = this.#epoch === undefined || this.#order.position === undefined;
     // A head behind ours within one epoch cannot be; if it is, our numbers are as worthless as after a new epoch.
-    if (first || epoch !== this.#epoch || head < position) {
+    if (first || epoch !== this.#epoch || head < (asked.inbox ?? 0)) {
       if (!first) {
         this.#order.reset();
         this.#received.reset();
@@ -466,9 +470,10 @@ export class RookeryClient {
     const session = this.#session;
     while (session !== undefined && this.#session === session) {
       try {
-        const { epoch, inbox } = await this.call("sync", this.position ?? {});
+        const asked = this.position ?? {};
+        const synced = await this.call("sync", asked);
         if (this.#session !== session) return;
-        this.#meet(epoch, inbox);
+        this.#meet(synced, asked);
         await this.#pull(true);
         if (this.#session === session) this.#emitter.emit("synced", session);
         return;

@@ -57,8 +57,8 @@ export interface ConnectionHooks {
   /** What the client has, for the login. */
   position(): Sync;
   stateChanged(state: ConnectionState): void;
-  /** A session stands; its owner syncs and then says `caughtUp`. */
-  loggedIn(session: LoggedIn): void;
+  /** A session stands, opened with that position; its owner syncs and then says `caughtUp`. */
+  loggedIn(session: LoggedIn, asked: Sync): void;
   event(event: Event): void;
   serverTime(ms: number): void;
   /** The server's inbox head, where a heartbeat showed that the client lacks something. */
@@ -176,13 +176,14 @@ export class Connection {
 
   async #logIn(attempt: Attempt, token: string): Promise<void> {
     const { app, user, device } = this.#options;
+    const sync = this.#hooks.position();
     const login = {
       ...(app === undefined ? {} : { app }),
       user,
       token,
       device,
       ...(this.#loginNo === undefined ? {} : { resume: { login_no: this.#loginNo } }),
-      sync: this.#hooks.position(),
+      sync,
     };
     const askedAtMs = this.#options.nowMs();
     let session: LoggedIn;
@@ -206,7 +207,7 @@ export class Connection {
     this.#learnTime(session.server_time_ms, askedAtMs);
     this.#heartbeat(attempt, session.heartbeat_s * 1_000);
     this.#enter({ phase: "syncing" });
-    this.#hooks.loggedIn(session);
+    this.#hooks.loggedIn(session, sync);
   }
 
   #heard(attempt: Attempt, text: string): void {

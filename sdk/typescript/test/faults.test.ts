@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import nodeTest, { after, afterEach, before } from "node:test";
+import { type OpenTransport, webSocketTransport } from "../src/transport.ts";
 import { BadNetwork } from "./bad-network.ts";
-import { everyoneLeaves, Person, textOf } from "./people.ts";
+import { everyoneLeaves, OwnWebSocket, Person, textOf } from "./people.ts";
 import { below, seeded } from "./random.ts";
 import { Server } from "./server.ts";
 
@@ -125,6 +126,44 @@ test("a connection that breaks in the middle of a frame loses nothing, in either
   const log = (await bob.log(alice)).map(textOf);
   assert.equal(log.length, 12);
   assert.equal(new Set(log).size, 12);
+});
+
+test("what is pushed right behind the answer to a login is shown once", async () => {
+  const bob = await Person.online(server, "bob-at-once");
+  const inner = webSocketTransport(server.url, OwnWebSocket);
+  let held: string[] | undefined;
+  let answered = (): void => {};
+  const isAnswered = new Promise<void>((resolve) => {
+    answered = resolve;
+  });
+  // Both frames in one go, as when they come in one packet: nothing runs between them.
+  const open: OpenTransport = (events) =>
+    inner({
+      ...events,
+      frame: (text) => {
+        if (held === undefined) return events.frame(text);
+        held.push(text);
+        answered();
+        if (!text.includes('"message.new"')) return;
+        const both = held;
+        held = undefined;
+        for (const each of both) events.frame(each);
+      },
+    });
+  const carol = await Person.online(server, "carol-at-once", { open });
+  bob.say(carol, "before");
+  await carol.hears("before");
+
+  carol.client.disconnect();
+  held = [];
+  carol.client.connect();
+  await isAnswered;
+  bob.say(carol, "right behind");
+  bob.say(carol, "after");
+  await carol.hears("after");
+
+  assert.deepEqual(carol.messages.map(textOf), ["before", "right behind", "after"]);
+  assert.deepEqual(carol.resets, ["first"]);
 });
 
 test("what is pushed while a client logs in and syncs is neither lost nor shown twice", async () => {

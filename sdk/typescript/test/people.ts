@@ -8,7 +8,7 @@ import {
 } from "../src/index.ts";
 import type { Server } from "./server.ts";
 
-const OwnWebSocket = WsWebSocket as unknown as WebSocketConstructor;
+export const OwnWebSocket = WsWebSocket as unknown as WebSocketConstructor;
 
 let lastDevice = 0;
 
