@@ -13,6 +13,8 @@
 //! - [`store`]: PostgreSQL, the only truth.
 //! - [`ids`] and [`limits`]: a type for every number and name, and every bound.
 
+#![deny(unsafe_code)]
+
 pub mod actors;
 pub mod app;
 pub mod client;
