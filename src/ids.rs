@@ -90,6 +90,10 @@ name!(
     /// One installed client of a user, as the client names it.
     DeviceId
 );
+name!(
+    /// A group, as the app or its maker names it.
+    GroupId
+);
 
 /// A tenant: one application that uses the engine. From 1 to 2^31 − 1, the same as UserSig's `sdkappid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -188,6 +192,10 @@ number!(
 number!(
     /// Which start of a node: each start gets a new one.
     Incarnation
+);
+number!(
+    /// Which claim of a shard: raised by each claim, so that what was begun under an older one stores nothing.
+    ShardEpoch
 );
 number!(
     /// Which claim of a journal's row in `writers`: raised whenever the outcome of a statement is unknown.
@@ -405,20 +413,59 @@ impl Epoch {
     }
 }
 
-/// What a message belongs to, as its viewer names it: `user:bob`.
+/// One of the 1,024 slices of the groups. Nodes own shards, never single groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard(u16);
+
+impl Shard {
+    /// How many there are. Fixed for ever: a group's shard follows from its number.
+    pub const COUNT: u16 = 1024;
+
+    /// The shard of a group.
+    pub fn of(group: ConversationNo) -> Self {
+        Self((group.get().unsigned_abs() % u64::from(Self::COUNT)) as u16)
+    }
+
+    /// All of them, in rising order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// Wraps a number that the store gave; none when there is no such shard.
+    pub fn from_store(raw: i32) -> Option<Self> {
+        u16::try_from(raw).ok().filter(|shard| *shard < Self::COUNT).map(Self)
+    }
+
+    /// The number as the store keeps it.
+    pub fn to_store(self) -> i32 {
+        i32::from(self.0)
+    }
+
+    /// The number.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What a message belongs to, as its viewer names it: `user:bob`, `group:eng`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Conversation {
     /// The pair of the viewer and that user.
     User(UserId),
+    /// The group.
+    Group(GroupId),
 }
 
 impl Conversation {
-    /// Parses `user:` and a user id.
+    /// Parses `user:` and a user id, or `group:` and a group id.
     pub fn parse(raw: &str) -> Result<Self, String> {
-        let id = raw.strip_prefix("user:").ok_or("expected user: and a user id")?;
-        let id =
-            UserId::parse(id).map_err(|error| format!("expected user: and a user id: {error}"))?;
-        Ok(Self::User(id))
+        let expected = "expected user: and a user id, or group: and a group id";
+        let because = |error| format!("{expected}: {error}");
+        match raw.split_once(':') {
+            Some(("user", id)) => UserId::parse(id).map(Self::User).map_err(because),
+            Some(("group", id)) => GroupId::parse(id).map(Self::Group).map_err(because),
+            _ => Err(expected.to_owned()),
+        }
     }
 }
 
@@ -426,6 +473,7 @@ impl fmt::Display for Conversation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
+            Self::Group(id) => write!(f, "group:{id}"),
         }
     }
 }

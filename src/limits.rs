@@ -29,6 +29,25 @@ pub const TOKEN_AHEAD_S: u64 = 60;
 /// The longest opaque paging cursor, in bytes.
 pub const CURSOR_BYTES: usize = 128;
 
+/// The longest name of a group, in characters.
+pub const GROUP_NAME_CHARS: usize = 30;
+/// Users that one `group.create`, `group.invite` or `group.remove` may name.
+pub const GROUP_USERS: usize = 100;
+/// Members of a group; each kind may have fewer.
+pub const GROUP_MEMBERS: u32 = 6_000;
+/// Groups that one user may be a member of.
+pub const GROUPS_PER_USER: usize = 500;
+/// Groups that one `sync` may name.
+pub const SYNC_GROUPS: usize = 500;
+/// Groups that one `ping` may name.
+pub const PING_GROUPS: usize = 50;
+/// Members up to which a group's authors are told how many have read, and its members see each other's cursors.
+pub const READ_COUNTS_MEMBERS: u32 = 500;
+/// Messages of one author in one event that counts readers; the newest are kept.
+pub const READ_COUNTS: usize = 50;
+/// How often the authors in one group are told how many have read, at most.
+pub const READ_COUNTS_EVERY: Duration = Duration::from_secs(1);
+
 /// Entries a page, when the client names no number.
 pub const PAGE_DEFAULT: usize = 50;
 /// Entries a page at most; a larger wish is taken as this.

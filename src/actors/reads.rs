@@ -90,7 +90,7 @@ pub(super) async fn log_in(engine: &Engine, login: &Login) -> Result<Identity, E
 pub(super) async fn sync(engine: &Engine, who: &Identity) -> Result<Synced, ErrorBody> {
     let shared = engine.shared();
     let inbox = admitted(shared, inbox::head(&shared.pool, who.no)).await?;
-    Ok(Synced { epoch: shared.epoch.borrow().clone(), inbox, groups: [] })
+    Ok(Synced { epoch: shared.epoch.borrow().clone(), inbox, groups: Vec::new(), next: None })
 }
 
 /// Answers `message.inbox`.
@@ -123,7 +123,9 @@ pub(super) async fn history(
     ask: History,
 ) -> Result<HistoryPage, ErrorBody> {
     let shared = engine.shared();
-    let Conversation::User(peer) = &ask.conversation;
+    let Conversation::User(peer) = &ask.conversation else {
+        return Err(super::errors::unavailable());
+    };
     let from = match (ask.after, ask.before) {
         (Some(_), Some(_)) => {
             let error = ErrorBody::new(Code::BadRequest, "expected after or before, not both");
@@ -225,8 +227,9 @@ pub(super) async fn conversations(
             last_message,
             unread: entry.unread,
             read: entry.read,
-            delivered: entry.delivered,
+            delivered: Some(entry.delivered),
             peer: entry.peer.map(|cursors| wire::peer(cursors, show_read)),
+            group: None,
         })
     }))?;
     let mut bytes = PAGE_FRAME_BYTES;

@@ -239,6 +239,7 @@ mod tests {
         let text = |send: Send| match send.content {
             Content::Text { text } => text,
             Content::Custom { data } => data,
+            Content::Notice(notice) => panic!("a notice is never sent: {notice:?}"),
         };
         sends.into_iter().map(text).collect()
     }

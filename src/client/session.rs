@@ -18,7 +18,7 @@ use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
     Code, CursorCommand, ErrorBody, Event, Inbox, InboxPage, KickReason, Limit, LoggedIn, Login,
-    Logout, Ping, Pong, Resume, Sync, Synced,
+    Logout, Ping, Pong, ReadEvent, Resume, Sync, Synced,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -332,9 +332,10 @@ impl Session {
             Event::Delivered { conversation, seq, user, by } => {
                 driver.tell(Update::Delivered { conversation, seq, user, by });
             }
-            Event::Read { conversation, seq, user } => {
+            Event::Read(ReadEvent::Cursor { conversation, seq, user }) => {
                 driver.tell(Update::Read { conversation, seq, user });
             }
+            Event::Read(ReadEvent::Counts { .. }) | Event::GroupChanged { .. } => {}
             Event::SyncNeeded {} => self.must_sync = true,
             Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
             Event::Draining { reconnect_after_ms } => {
@@ -387,7 +388,7 @@ impl Session {
         if self.ping_at <= now {
             self.ping_at = now + self.heartbeat;
             let inbox = driver.inbox.position().map(|position| position.inbox);
-            self.feed("ping", &Ping { inbox }, What::Ping).await?;
+            self.feed("ping", &Ping { inbox, ..Ping::default() }, What::Ping).await?;
             return Ok(true);
         }
         if let Some((conversation, seq)) = driver.receipts.next_due(now) {
@@ -473,5 +474,6 @@ fn parse<T: DeserializeOwned>(ok: &RawValue) -> Result<T, Parted> {
 }
 
 fn position_of(position: &super::Position) -> Sync {
-    Sync { epoch: Some(position.epoch.clone()), inbox: Some(position.inbox) }
+    let (epoch, inbox) = (Some(position.epoch.clone()), Some(position.inbox));
+    Sync { epoch, inbox, ..Sync::default() }
 }

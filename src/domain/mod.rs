@@ -4,6 +4,7 @@ pub mod epoch;
 pub mod journal;
 pub mod order;
 pub mod outbound;
+pub mod policy;
 pub mod sends;
 pub mod snowflake;
 pub mod usersig;

@@ -165,6 +165,16 @@ fn decode_body(cmd: &str, body: &str) -> Result<Command, ErrorBody> {
         "message.inbox" => Command::Inbox(typed(body)?),
         "message.history" => Command::History(typed(body)?),
         "conversation.list" => Command::ConversationList(typed(body)?),
+        "group.create" => Command::GroupCreate(typed(body)?),
+        "group.get" => Command::GroupGet(typed(body)?),
+        "group.list" => Command::GroupList(typed(body)?),
+        "group.update" => Command::GroupUpdate(typed(body)?),
+        "group.members" => Command::GroupMembers(typed(body)?),
+        "group.invite" => Command::GroupInvite(typed(body)?),
+        "group.join" => Command::GroupJoin(typed(body)?),
+        "group.leave" => Command::GroupLeave(typed(body)?),
+        "group.remove" => Command::GroupRemove(typed(body)?),
+        "group.dissolve" => Command::GroupDissolve(typed(body)?),
         unknown => {
             // Cut, because the answer to a long name must not be long.
             let shown: String = unknown.chars().take(64).collect();

@@ -1,14 +1,16 @@
 //! What a client may ask for.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::content::{Body, Content};
+use super::group::{GroupKind, GroupName};
 use super::object::{object, optional_object};
 use crate::ids::{
-    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, MAX_JSON_INTEGER, Seq,
-    UserId,
+    AppId, ClientMsgId, Conversation, DeviceId, Epoch, GroupId, InboxSeq, LoginNo,
+    MAX_JSON_INTEGER, Seq, UserId,
 };
 use crate::limits;
 
@@ -35,6 +37,26 @@ pub enum Command {
     History(History),
     /// `conversation.list`
     ConversationList(ConversationList),
+    /// `group.create`
+    GroupCreate(GroupCreate),
+    /// `group.get`
+    GroupGet(GroupRef),
+    /// `group.list`
+    GroupList(GroupList),
+    /// `group.update`
+    GroupUpdate(GroupUpdate),
+    /// `group.members`
+    GroupMembers(GroupMembers),
+    /// `group.invite`
+    GroupInvite(GroupUsers),
+    /// `group.join`
+    GroupJoin(GroupRef),
+    /// `group.leave`
+    GroupLeave(GroupRef),
+    /// `group.remove`
+    GroupRemove(GroupUsers),
+    /// `group.dissolve`
+    GroupDissolve(GroupRef),
 }
 
 impl Command {
@@ -51,6 +73,16 @@ impl Command {
             Self::Inbox(_) => "message.inbox",
             Self::History(_) => "message.history",
             Self::ConversationList(_) => "conversation.list",
+            Self::GroupCreate(_) => "group.create",
+            Self::GroupGet(_) => "group.get",
+            Self::GroupList(_) => "group.list",
+            Self::GroupUpdate(_) => "group.update",
+            Self::GroupMembers(_) => "group.members",
+            Self::GroupInvite(_) => "group.invite",
+            Self::GroupJoin(_) => "group.join",
+            Self::GroupLeave(_) => "group.leave",
+            Self::GroupRemove(_) => "group.remove",
+            Self::GroupDissolve(_) => "group.dissolve",
         }
     }
 }
@@ -172,6 +204,32 @@ pub struct Ping {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "number"))]
     pub inbox: Option<InboxSeq>,
+    /// The seqs up to which the client has everything of these groups, at most 50.
+    #[serde(default, skip_serializing_if = "GroupSeqs::is_empty", deserialize_with = "on_screen")]
+    #[cfg_attr(test, ts(optional, type = "Record<string, number>"))]
+    pub groups: GroupSeqs,
+}
+
+/// A seq for each of some groups.
+pub type GroupSeqs = BTreeMap<GroupId, Seq>;
+
+fn on_screen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupSeqs, D::Error> {
+    group_seqs(deserializer, limits::PING_GROUPS)
+}
+
+fn in_position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupSeqs, D::Error> {
+    group_seqs(deserializer, limits::SYNC_GROUPS)
+}
+
+fn group_seqs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    most: usize,
+) -> Result<GroupSeqs, D::Error> {
+    let groups = Option::<GroupSeqs>::deserialize(deserializer)?.unwrap_or_default();
+    if groups.len() > most {
+        return Err(de::Error::custom(format!("expected at most {most} groups")));
+    }
+    Ok(groups)
 }
 
 /// The body of `sync`: the client's position.
@@ -186,6 +244,18 @@ pub struct Sync {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "number"))]
     pub inbox: Option<InboxSeq>,
+    /// The seqs up to which the client has everything of these groups, at most 500.
+    #[serde(
+        default,
+        skip_serializing_if = "GroupSeqs::is_empty",
+        deserialize_with = "in_position"
+    )]
+    #[cfg_attr(test, ts(optional, type = "Record<string, number>"))]
+    pub groups: GroupSeqs,
+    /// Where the page of groups begins, as the last reply's `next` gave it; all else is sent again unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub after: Option<After>,
 }
 
 /// The body of `message.send`.
@@ -378,4 +448,96 @@ pub struct ConversationList {
     #[serde(default)]
     #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
     pub limit: Limit,
+}
+
+/// The body of `group.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupCreate {
+    /// The group's id; the server makes one when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub group: Option<GroupId>,
+    /// The kind of group, for ever.
+    pub kind: GroupKind,
+    /// What people call it: 1 to 30 characters, see [`GroupName`].
+    #[cfg_attr(test, ts(type = "string"))]
+    pub name: GroupName,
+    /// The first members besides the maker, who becomes the owner; at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "members")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub members: Vec<UserId>,
+}
+
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UserId>, D::Error> {
+    Ok(Option::<Vec<UserId>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The body of the commands that name a group and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupRef {
+    /// The group.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub group: GroupId,
+}
+
+/// The body of `group.list`: the groups that one is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupList {
+    /// Where the page begins, as the last reply's `next` gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub after: Option<After>,
+    /// Rows, 50 when left out, at most 200.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
+    pub limit: Limit,
+}
+
+/// The body of `group.update`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupUpdate {
+    /// The group.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub group: GroupId,
+    /// Its name from now on.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub name: GroupName,
+}
+
+/// The body of `group.members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupMembers {
+    /// The group.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub group: GroupId,
+    /// Where the page begins, as the last reply's `next` gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub after: Option<After>,
+    /// Rows, 50 when left out, at most 200.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<u32>"))]
+    pub limit: Limit,
+}
+
+/// The body of `group.invite` and `group.remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GroupUsers {
+    /// The group.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub group: GroupId,
+    /// One user; this or `users`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub user: Option<UserId>,
+    /// Users, at most 100; one who is named twice counts once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "members")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub users: Vec<UserId>,
 }

@@ -20,6 +20,49 @@ pub enum Content {
         /// The app's own text, often JSON.
         data: String,
     },
+    /// What happened to a group. Written by the server alone; `from` is who did it.
+    Notice(Notice),
+}
+
+/// What happened to a group, for its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Notice {
+    /// What happened.
+    pub action: NoticeAction,
+    /// To whom: who became or ceased to be a member; empty where no member moved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub users: Vec<UserId>,
+    /// The group's name from then on, where it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub name: Option<String>,
+    /// The group's owner from then on, where it has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub owner: Option<UserId>,
+}
+
+/// What can happen to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum NoticeAction {
+    /// `from` made the group; `users` are its first members, `from` among them.
+    Created,
+    /// `from` made `users` members.
+    Added,
+    /// `from` became a member by itself.
+    Joined,
+    /// `from` went; `owner` is who follows, where it was the owner.
+    Left,
+    /// `from` ended the membership of `users`.
+    Removed,
+    /// `from` gave the group another `name`.
+    Renamed,
+    /// `from` ended the group; nothing follows.
+    Dissolved,
 }
 
 impl Content {
@@ -28,6 +71,7 @@ impl Content {
         match self {
             Self::Text { text } => text.len(),
             Self::Custom { data } => data.len(),
+            Self::Notice(notice) => notice.users.iter().map(|user| user.as_str().len()).sum(),
         }
     }
 }

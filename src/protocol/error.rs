@@ -25,6 +25,10 @@ pub enum Code {
     Forbidden,
     /// There is no such thing, or one that may not be seen.
     NotFound,
+    /// One who is not, or no longer, a member.
+    NotAMember,
+    /// There is no room for more.
+    Full,
     /// It clashes with what is there.
     Conflict,
     /// The id is known with other content.
@@ -57,6 +61,8 @@ impl Code {
             Self::TokenExpired => "token_expired",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            Self::NotAMember => "not_a_member",
+            Self::Full => "full",
             Self::Conflict => "conflict",
             Self::KeyReused => "key_reused",
             Self::StaleKey => "stale_key",
@@ -85,6 +91,8 @@ impl Code {
             | Self::TokenExpired
             | Self::Forbidden
             | Self::NotFound
+            | Self::NotAMember
+            | Self::Full
             | Self::Conflict
             | Self::KeyReused
             | Self::StaleKey

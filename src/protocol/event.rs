@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::error::CloseCode;
-use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, MessageId, Seq, UnixMs, UserId};
+use crate::ids::{
+    ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, MessageId, Seq, UnixMs, UserId,
+};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,16 +33,13 @@ pub enum Event {
     },
     /// Someone has read.
     #[serde(rename = "message.read")]
-    Read {
-        /// The conversation.
+    Read(ReadEvent),
+    /// A group's profile or membership moved; the notice in its log says how.
+    #[serde(rename = "group.changed")]
+    GroupChanged {
+        /// The group.
         #[cfg_attr(test, ts(type = "string"))]
-        conversation: Conversation,
-        /// The seq up to which was read.
-        #[cfg_attr(test, ts(type = "number"))]
-        seq: Seq,
-        /// By whom.
-        #[cfg_attr(test, ts(type = "string"))]
-        user: UserId,
+        group: GroupId,
     },
     /// Pushes were left out; none come until the client's `sync` arrives.
     #[serde(rename = "sync.needed")]
@@ -78,6 +77,44 @@ pub enum Event {
         #[cfg_attr(test, ts(optional, type = "number"))]
         reconnect_after_ms: Option<u64>,
     },
+}
+
+/// The body of the event `message.read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ReadEvent {
+    /// Somebody's cursor rose: the peer's in a pair, or one's own on another device.
+    Cursor {
+        /// The conversation.
+        #[cfg_attr(test, ts(type = "string"))]
+        conversation: Conversation,
+        /// The seq up to which was read.
+        #[cfg_attr(test, ts(type = "number"))]
+        seq: Seq,
+        /// By whom.
+        #[cfg_attr(test, ts(type = "string"))]
+        user: UserId,
+    },
+    /// More members of a group have read what the receiver wrote. At most once a second for each group.
+    Counts {
+        /// The group's conversation.
+        #[cfg_attr(test, ts(type = "string"))]
+        conversation: Conversation,
+        /// The receiver's own messages that were newly read, rising; the newest where there are many.
+        counts: Vec<ReadCount>,
+    },
+}
+
+/// How many others have read a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ReadCount {
+    /// The message.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub seq: Seq,
+    /// Members who have read it, its author left out.
+    pub readers: u32,
 }
 
 /// An entry of a log, as pushes and pages carry it.

@@ -7,18 +7,24 @@ mod command;
 mod content;
 mod error;
 mod event;
+mod group;
 mod object;
 mod reply;
 #[cfg(test)]
 mod typescript;
 
 pub use command::{
-    After, Command, ConversationList, CursorCommand, Device, History, Inbox, Limit, Login, Logout,
-    Ping, Platform, Resume, Send, Sync,
+    After, Command, ConversationList, CursorCommand, Device, GroupCreate, GroupList, GroupMembers,
+    GroupRef, GroupSeqs, GroupUpdate, GroupUsers, History, Inbox, Limit, Login, Logout, Ping,
+    Platform, Resume, Send, Sync,
 };
-pub use content::{Body, Content};
+pub use content::{Body, Content, Notice, NoticeAction};
 pub use error::{CloseCode, Code, ErrorBody};
-pub use event::{DeliveredBy, Event, KickReason, Message};
+pub use event::{DeliveredBy, Event, KickReason, Message, ReadCount, ReadEvent};
+pub use group::{
+    GroupChanged, GroupCreated, GroupHead, GroupInfo, GroupKind, GroupName, GroupSummary,
+    GroupsPage, Member, MembersPage, Role,
+};
 pub use reply::{
     Behind, ConversationRow, ConversationsPage, CursorReply, Empty, HistoryPage, InboxPage, Limits,
     LoggedIn, Peer, Pong, Reply, Sent, Synced,

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::{After, GroupSeqs};
 use super::event::{DeliveredBy, Message};
+use super::group::{
+    GroupChanged, GroupCreated, GroupHead, GroupInfo, GroupSummary, GroupsPage, MembersPage,
+};
 use crate::ids::{Conversation, Epoch, InboxSeq, LoginNo, MessageId, Seq, UnixMs};
 
 /// The `ok` of a reply.
@@ -27,6 +31,16 @@ pub enum Reply {
     History(HistoryPage),
     /// To `conversation.list`.
     Conversations(ConversationsPage),
+    /// To `group.create`.
+    GroupCreated(GroupCreated),
+    /// To `group.get`.
+    Group(GroupInfo),
+    /// To `group.list`.
+    Groups(GroupsPage),
+    /// To `group.members`.
+    Members(MembersPage),
+    /// To the commands that change a group.
+    GroupChanged(GroupChanged),
 }
 
 /// An `ok` that says no more than that.
@@ -91,6 +105,10 @@ pub struct Behind {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "number"))]
     pub inbox: Option<InboxSeq>,
+    /// The heads of groups that the client named and lacks something of.
+    #[serde(default, skip_serializing_if = "GroupSeqs::is_empty")]
+    #[cfg_attr(test, ts(optional, type = "Record<string, number>"))]
+    pub groups: GroupSeqs,
 }
 
 /// The reply to `sync`.
@@ -103,9 +121,12 @@ pub struct Synced {
     /// The inbox's head.
     #[cfg_attr(test, ts(type = "number"))]
     pub inbox: InboxSeq,
-    /// Groups that moved: none, for there are no groups yet.
-    #[cfg_attr(test, ts(type = "Array<never>"))]
-    pub groups: [(); 0],
+    /// The reader's groups that moved or that the client did not name, and those that it named and has left.
+    pub groups: Vec<GroupHead>,
+    /// Where the next page of groups begins, if there is one: send the same again with `after` set to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub next: Option<After>,
 }
 
 /// The reply to `message.send`: the message is committed, with this seq.
@@ -216,17 +237,22 @@ pub struct ConversationRow {
     pub head: Seq,
     /// The last message as it stands now.
     pub last_message: Message,
-    /// Messages of others above the viewer's read cursor.
+    /// Messages of others above the viewer's read cursor; always 0 in a `meeting`, which counts none.
     #[cfg_attr(test, ts(type = "number"))]
     pub unread: u64,
     /// The viewer's own read cursor.
     #[cfg_attr(test, ts(type = "number"))]
     pub read: Seq,
-    /// The viewer's own delivered cursor.
-    #[cfg_attr(test, ts(type = "number"))]
-    pub delivered: Seq,
+    /// The viewer's own delivered cursor; absent for groups, which have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub delivered: Option<Seq>,
     /// How far the other side is; absent in a pair with oneself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub peer: Option<Peer>,
+    /// The group; absent for one-to-one conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub group: Option<GroupSummary>,
 }

@@ -32,13 +32,16 @@ fn generate() -> String {
     macro_rules! declare {
         ($($name:ident),* $(,)?) => { $(declare::<$name>(&mut out, &cfg);)* };
     }
-    declare!(Platform, Device, Content, DeliveredBy, Message, Peer);
+    declare!(Platform, Device, Content, Notice, NoticeAction, DeliveredBy, Message, Peer);
+    declare!(GroupKind, Role, GroupInfo, GroupSummary, GroupHead, Member);
     declare!(Login, Resume, LoggedIn, Limits);
     declare!(Sync, Synced, Ping, Behind, Pong);
     declare!(Send, Sent, CursorCommand, CursorReply);
     declare!(Inbox, InboxPage, History, HistoryPage);
     declare!(ConversationList, ConversationRow, ConversationsPage);
-    declare!(Code, ErrorBody, KickReason, Event);
+    declare!(GroupCreate, GroupCreated, GroupRef, GroupList, GroupsPage, GroupUpdate);
+    declare!(GroupMembers, MembersPage, GroupUsers, GroupChanged);
+    declare!(Code, ErrorBody, KickReason, ReadEvent, ReadCount, Event);
 
     out.push_str("\n/** Each command with its body and the `ok` of its reply. */\nexport interface Commands {\n");
     macro_rules! commands {
@@ -62,6 +65,16 @@ fn generate() -> String {
         "message.inbox": Inbox => InboxPage,
         "message.history": History => HistoryPage,
         "conversation.list": ConversationList => ConversationsPage,
+        "group.create": GroupCreate => GroupCreated,
+        "group.get": GroupRef => GroupInfo,
+        "group.list": GroupList => GroupsPage,
+        "group.update": GroupUpdate => GroupChanged,
+        "group.members": GroupMembers => MembersPage,
+        "group.invite": GroupUsers => GroupChanged,
+        "group.join": GroupRef => GroupChanged,
+        "group.leave": GroupRef => GroupChanged,
+        "group.remove": GroupUsers => GroupChanged,
+        "group.dissolve": GroupRef => GroupChanged,
     }
     out.push_str("}\n");
     tidied(&out)
@@ -102,6 +115,8 @@ macro_rules! declared {
 }
 declared!(Login, LoggedIn, Ping, Pong, Sync, Synced, Send, Sent, CursorCommand, CursorReply);
 declared!(Inbox, InboxPage, History, HistoryPage, ConversationList, ConversationsPage);
+declared!(GroupCreate, GroupCreated, GroupRef, GroupInfo, GroupList, GroupsPage, GroupUpdate);
+declared!(GroupMembers, MembersPage, GroupUsers, GroupChanged);
 
 macro_rules! without_fields {
     ($($name:ident),*) => { $(impl Shape for $name {

@@ -27,7 +27,22 @@ export type Content = { "type": "text";
 } | { "type": "custom";
   /** The app's own text, often JSON. */
   data: string;
+} | { "type": "notice" } & Notice;
+
+/** What happened to a group, for its log. */
+export type Notice = {
+  /** What happened. */
+  action: NoticeAction;
+  /** To whom: who became or ceased to be a member; empty where no member moved. */
+  users?: Array<string>;
+  /** The group's name from then on, where it was given one. */
+  name?: string;
+  /** The group's owner from then on, where it has another one. */
+  owner?: string;
 };
+
+/** What can happen to a group. */
+export type NoticeAction = "created" | "added" | "joined" | "left" | "removed" | "renamed" | "dissolved";
 
 /** Who says that a message was delivered. */
 export type DeliveredBy = "device" | "server";
@@ -63,6 +78,72 @@ export type Peer = {
   /** Who says so. */
   by: DeliveredBy;
   /** The seq up to which the other side has read; absent where `receipts.read` is `off`. */
+  read?: number;
+};
+
+/** The kind of a group: which rules hold in it. */
+export type GroupKind = "work" | "meeting";
+
+/** What a member may do in a group. */
+export type Role = "owner" | "member";
+
+/** A group as one who may see it sees it: the reply to `group.get`, and a row of `group.list`. */
+export type GroupInfo = {
+  /** Its id. */
+  group: string;
+  /** The conversation to send to. */
+  conversation: string;
+  /** Its kind. */
+  kind: GroupKind;
+  /** What people call it. */
+  name: string;
+  /** Its owner; none once it was dissolved. */
+  owner?: string;
+  /** How many members it has. */
+  members: number;
+  /** When it was made. */
+  created_at_ms: number;
+  /** The reader's own role; absent for one who is not a member. */
+  role?: Role;
+  /** Whether it was dissolved; absent means no. */
+  dissolved?: boolean;
+};
+
+/** A group beside its row in the list of conversations. */
+export type GroupSummary = {
+  /** Its kind. */
+  kind: GroupKind;
+  /** What people call it. */
+  name: string;
+  /** How many members it has. */
+  members: number;
+  /** The first entry that the reader may see. */
+  min_seq: number;
+  /** Whether the reader is a former member; absent means no. */
+  left?: boolean;
+};
+
+/** A group in the reply to `sync`: it moved, or the client did not name it, or the client named it and has left it. */
+export type GroupHead = {
+  /** The group. */
+  group: string;
+  /** Its head; for a former member the last entry that one may see. */
+  head: number;
+  /** The first entry that the reader may see. */
+  min_seq: number;
+  /** Whether the reader is a former member; absent means no. */
+  left?: boolean;
+};
+
+/** One member of a group. */
+export type Member = {
+  /** Who. */
+  user: string;
+  /** As what. */
+  role: Role;
+  /** Since when. */
+  joined_at_ms: number;
+  /** Up to where the member has read; absent in groups of more than 500, and where `receipts.read` is `off`. */
   read?: number;
 };
 
@@ -124,6 +205,10 @@ export type Sync = {
   epoch?: string;
   /** The inbox number up to which the client has everything. */
   inbox?: number;
+  /** The seqs up to which the client has everything of these groups, at most 500. */
+  groups?: Record<string, number>;
+  /** Where the page of groups begins, as the last reply's `next` gave it; all else is sent again unchanged. */
+  after?: string;
 };
 
 /** The reply to `sync`. */
@@ -132,20 +217,26 @@ export type Synced = {
   epoch: string;
   /** The inbox's head. */
   inbox: number;
-  /** Groups that moved: none, for there are no groups yet. */
-  groups: Array<never>;
+  /** The reader's groups that moved or that the client did not name, and those that it named and has left. */
+  groups: Array<GroupHead>;
+  /** Where the next page of groups begins, if there is one: send the same again with `after` set to it. */
+  next?: string;
 };
 
 /** The body of `ping`: the client's position in what is on screen. */
 export type Ping = {
   /** The inbox number up to which the client has everything. */
   inbox?: number;
+  /** The seqs up to which the client has everything of these groups, at most 50. */
+  groups?: Record<string, number>;
 };
 
 /** The heads of what a client lacks. */
 export type Behind = {
   /** The inbox's head. */
   inbox?: number;
+  /** The heads of groups that the client named and lacks something of. */
+  groups?: Record<string, number>;
 };
 
 /** The reply to `ping`. */
@@ -262,14 +353,16 @@ export type ConversationRow = {
   head: number;
   /** The last message as it stands now. */
   last_message: Message;
-  /** Messages of others above the viewer's read cursor. */
+  /** Messages of others above the viewer's read cursor; always 0 in a `meeting`, which counts none. */
   unread: number;
   /** The viewer's own read cursor. */
   read: number;
-  /** The viewer's own delivered cursor. */
-  delivered: number;
+  /** The viewer's own delivered cursor; absent for groups, which have none. */
+  delivered?: number;
   /** How far the other side is; absent in a pair with oneself. */
   peer?: Peer;
+  /** The group; absent for one-to-one conversations. */
+  group?: GroupSummary;
 };
 
 /** The reply to `conversation.list`, newest first. */
@@ -280,8 +373,96 @@ export type ConversationsPage = {
   next?: string;
 };
 
+/** The body of `group.create`. */
+export type GroupCreate = {
+  /** The group's id; the server makes one when it is left out. */
+  group?: string;
+  /** The kind of group, for ever. */
+  kind: GroupKind;
+  /** What people call it: 1 to 30 characters, see [`GroupName`]. */
+  name: string;
+  /** The first members besides the maker, who becomes the owner; at most 100. */
+  members?: Array<string>;
+};
+
+/** The reply to `group.create`. */
+export type GroupCreated = {
+  /** Its id. */
+  group: string;
+  /** The conversation to send to. */
+  conversation: string;
+};
+
+/** The body of the commands that name a group and nothing else. */
+export type GroupRef = {
+  /** The group. */
+  group: string;
+};
+
+/** The body of `group.list`: the groups that one is a member of. */
+export type GroupList = {
+  /** Where the page begins, as the last reply's `next` gave it. */
+  after?: string;
+  /** Rows, 50 when left out, at most 200. */
+  limit?: number;
+};
+
+/** The reply to `group.list`. */
+export type GroupsPage = {
+  /** The rows. */
+  groups: Array<GroupInfo>;
+  /** Where the next page begins, if there is one. */
+  next?: string;
+};
+
+/** The body of `group.update`. */
+export type GroupUpdate = {
+  /** The group. */
+  group: string;
+  /** Its name from now on. */
+  name: string;
+};
+
+/** The body of `group.members`. */
+export type GroupMembers = {
+  /** The group. */
+  group: string;
+  /** Where the page begins, as the last reply's `next` gave it. */
+  after?: string;
+  /** Rows, 50 when left out, at most 200. */
+  limit?: number;
+};
+
+/** The reply to `group.members`. */
+export type MembersPage = {
+  /** The rows, in an order that stays. */
+  members: Array<Member>;
+  /** Where the next page begins, if there is one. */
+  next?: string;
+};
+
+/** The body of `group.invite` and `group.remove`. */
+export type GroupUsers = {
+  /** The group. */
+  group: string;
+  /** One user; this or `users`. */
+  user?: string;
+  /** Users, at most 100; one who is named twice counts once. */
+  users?: Array<string>;
+};
+
+/** The reply to the commands that change a group: what it led to. */
+export type GroupChanged = {
+  /** The group. */
+  group: string;
+  /** The seq of the notice; absent when everything was so already and nothing was written. */
+  seq?: number;
+  /** Who became or ceased to be a member. */
+  users?: Array<string>;
+};
+
 /** Why a command was not carried out. Stable: clients branch on it. */
-export type Code = "bad_request" | "unknown_command" | "too_large" | "not_logged_in" | "bad_token" | "token_expired" | "forbidden" | "not_found" | "conflict" | "key_reused" | "stale_key" | "clock_ahead" | "order_broken" | "rate_limited" | "busy" | "unavailable" | "outcome_unknown";
+export type Code = "bad_request" | "unknown_command" | "too_large" | "not_logged_in" | "bad_token" | "token_expired" | "forbidden" | "not_found" | "not_a_member" | "full" | "conflict" | "key_reused" | "stale_key" | "clock_ahead" | "order_broken" | "rate_limited" | "busy" | "unavailable" | "outcome_unknown";
 
 /** The `error` of a reply. */
 export type ErrorBody = {
@@ -302,6 +483,29 @@ export type ErrorBody = {
 /** Why a session was ended by a decision. */
 export type KickReason = "replaced" | "policy";
 
+/** The body of the event `message.read`. */
+export type ReadEvent = {
+  /** The conversation. */
+  conversation: string;
+  /** The seq up to which was read. */
+  seq: number;
+  /** By whom. */
+  user: string;
+} | {
+  /** The group's conversation. */
+  conversation: string;
+  /** The receiver's own messages that were newly read, rising; the newest where there are many. */
+  counts: Array<ReadCount>;
+};
+
+/** How many others have read a message. */
+export type ReadCount = {
+  /** The message. */
+  seq: number;
+  /** Members who have read it, its author left out. */
+  readers: number;
+};
+
 /** An event. */
 export type Event = { "event": "message.new", "body": Message } | { "event": "message.delivered", "body": {
     /** The conversation. */
@@ -312,13 +516,9 @@ export type Event = { "event": "message.new", "body": Message } | { "event": "me
     user: string;
     /** Who says so. */
     by: DeliveredBy;
-  } } | { "event": "message.read", "body": {
-    /** The conversation. */
-    conversation: string;
-    /** The seq up to which was read. */
-    seq: number;
-    /** By whom. */
-    user: string;
+  } } | { "event": "message.read", "body": ReadEvent } | { "event": "group.changed", "body": {
+    /** The group. */
+    group: string;
   } } | { "event": "sync.needed", "body": Record<symbol, never> } | { "event": "session.kicked", "body": {
     /** Why. */
     reason: KickReason;
@@ -350,4 +550,14 @@ export interface Commands {
   "message.inbox": { body: Inbox; reply: InboxPage };
   "message.history": { body: History; reply: HistoryPage };
   "conversation.list": { body: ConversationList; reply: ConversationsPage };
+  "group.create": { body: GroupCreate; reply: GroupCreated };
+  "group.get": { body: GroupRef; reply: GroupInfo };
+  "group.list": { body: GroupList; reply: GroupsPage };
+  "group.update": { body: GroupUpdate; reply: GroupChanged };
+  "group.members": { body: GroupMembers; reply: MembersPage };
+  "group.invite": { body: GroupUsers; reply: GroupChanged };
+  "group.join": { body: GroupRef; reply: GroupChanged };
+  "group.leave": { body: GroupRef; reply: GroupChanged };
+  "group.remove": { body: GroupUsers; reply: GroupChanged };
+  "group.dissolve": { body: GroupRef; reply: GroupChanged };
 }

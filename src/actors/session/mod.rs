@@ -33,7 +33,7 @@ use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
 use crate::protocol::{
     Behind, Body, CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody,
-    Event, KickReason, Ping, Pong, Reply, Send, Sent,
+    Event, GroupSeqs, KickReason, Ping, Pong, Reply, Send, Sent,
 };
 
 /// A frame from the peer.
@@ -514,6 +514,7 @@ impl SessionActor {
                     reads::conversations(&engine, &who, ask).await.map(Reply::Conversations)
                 });
             }
+            _ => self.reply(id, Err(errors::unavailable())),
         }
     }
 
@@ -621,7 +622,7 @@ impl SessionActor {
         draft: Draft,
     ) -> Result<(), ErrorBody> {
         let Phase::Open { user, .. } = &self.phase else { return Ok(()) };
-        let Conversation::User(to) = conversation;
+        let Conversation::User(to) = conversation else { return Err(errors::unavailable()) };
         let waiter = Waiter { session: self.no, place };
         match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
             Ok(()) => Ok(()),
@@ -655,7 +656,9 @@ impl SessionActor {
         cursor: CursorCommand,
         user: &Addr<UserActor>,
     ) {
-        let CursorCommand { conversation: Conversation::User(peer), seq } = cursor;
+        let CursorCommand { conversation: Conversation::User(peer), seq } = cursor else {
+            return self.reply(command, Err(errors::unavailable()));
+        };
         let receipt = Receipt { session: self.no, command, kind, peer, seq };
         match mailbox::tell(user, receipt) {
             Ok(()) => {}
@@ -668,7 +671,7 @@ impl SessionActor {
         let behind = ping
             .inbox
             .filter(|inbox| *inbox < self.known_inbox)
-            .map(|_| Behind { inbox: Some(self.known_inbox) });
+            .map(|_| Behind { inbox: Some(self.known_inbox), groups: GroupSeqs::new() });
         let server_time_ms = self.shared().node.now();
         self.reply(command, Ok(Reply::Pong(Pong { server_time_ms, behind })));
     }

@@ -12,7 +12,7 @@ use crate::actors::{errors, mailbox, reads, wire};
 use crate::domain::sends::{Pair, Refusal, SessionNo};
 use crate::ids::{ConversationNo, Seq, UserId, UserNo};
 use crate::limits;
-use crate::protocol::{DeliveredBy, ErrorBody, Event};
+use crate::protocol::{DeliveredBy, ErrorBody, Event, ReadEvent};
 use crate::store::cursors::{CursorKey, Cursors};
 use crate::store::pairs::Found;
 use crate::store::{StoreError, pairs};
@@ -202,11 +202,11 @@ impl UserActor {
         if let Ok(after) = moved.outcome
             && after.read > moved.before.read
         {
-            let event = Event::Read {
+            let event = Event::Read(ReadEvent::Cursor {
                 conversation: wire::with(&moved.other),
                 seq: after.read,
                 user: self.id.clone(),
-            };
+            });
             self.devices.push_to_all_but(&readers, &event);
         }
     }
@@ -229,7 +229,7 @@ impl UserActor {
         }
         if after.read > before.read {
             let (conversation, user) = (conversation.clone(), reader.clone());
-            let event = Event::Read { conversation, seq: after.read, user };
+            let event = Event::Read(ReadEvent::Cursor { conversation, seq: after.read, user });
             self.devices.push_to_all_but(&[], &event);
         }
     }
