@@ -17,7 +17,9 @@ mod wire;
 pub use engine::{Engine, EngineSettings, ReadReceipts};
 pub use session::{SessionHandle, Transport};
 
-/// Opens a session for a new connection, on the caller's thread.
-pub fn open_session(engine: &Engine, transport: Box<dyn Transport>) -> SessionHandle {
-    session::SessionActor::open(engine, transport)
+use crate::protocol::codec::Codec;
+
+/// Opens a session for a new connection that speaks a codec, on the caller's thread.
+pub fn open_session(engine: &Engine, transport: Box<dyn Transport>, codec: Codec) -> SessionHandle {
+    session::SessionActor::open(engine, transport, codec)
 }

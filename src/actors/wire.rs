@@ -15,14 +15,32 @@ pub(super) fn with(user: &UserId) -> Conversation {
     Conversation::User(user.clone())
 }
 
-/// Encodes an event, once for all who get it.
-pub(super) fn event(event: &Event) -> Option<Bytes> {
-    encode(&Outbound::Event(event.clone()))
+/// An event for many sessions: encoded once for each codec that any of them speaks.
+pub(super) struct Encoded {
+    event: Outbound,
+    json: Option<Option<Bytes>>,
+    msgpack: Option<Option<Bytes>>,
+}
+
+impl Encoded {
+    /// Takes an event, and encodes nothing yet.
+    pub(super) fn new(event: Event) -> Self {
+        Self { event: Outbound::Event(event), json: None, msgpack: None }
+    }
+
+    /// The frame for a session of this codec; a cheap clone.
+    pub(super) fn frame(&mut self, codec: Codec) -> Option<Bytes> {
+        let frame = match codec {
+            Codec::Json => &mut self.json,
+            Codec::MessagePack => &mut self.msgpack,
+        };
+        frame.get_or_insert_with(|| encode(codec, &self.event)).clone()
+    }
 }
 
 /// Encodes a frame.
-pub(super) fn encode(frame: &Outbound) -> Option<Bytes> {
-    Codec::Json
+pub(super) fn encode(codec: Codec, frame: &Outbound) -> Option<Bytes> {
+    codec
         .encode(frame)
         .inspect_err(|error| tracing::error!(%error, "a frame of ours has no form"))
         .ok()

@@ -27,6 +27,7 @@ use super::peer::PeerSocket;
 use crate::actors::{Engine, SessionHandle, Transport, open_session};
 use crate::limits;
 use crate::protocol::SUBPROTOCOL_JSON;
+use crate::protocol::codec::Codec;
 
 /// What the adapter is set to.
 #[derive(Clone)]
@@ -199,7 +200,7 @@ impl Actor for Connection {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(limits::ADAPTER_MAILBOX);
         let socket = Socket { connection: ctx.address(), peer: self.peer.clone() };
-        self.session = Some(open_session(&self.engine, Box::new(socket)));
+        self.session = Some(open_session(&self.engine, Box::new(socket), Codec::Json));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {

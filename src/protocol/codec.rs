@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::command::Command;
 use super::error::{Code, ErrorBody};
 use super::event::Event;
+use super::msgpack::{self, Fault, Parts, Reader, Unreadable};
 use super::object::object;
 use super::reply::Reply;
+use super::{SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK};
 use crate::ids::MAX_JSON_INTEGER;
 use crate::limits;
 
@@ -59,32 +61,65 @@ pub enum Outbound {
 pub enum Codec {
     /// Text, `rookery.v1.json`.
     Json,
+    /// Binary, with maps by name, `rookery.v1.msgpack`.
+    MessagePack,
 }
 
 impl Codec {
+    /// All of them; the first is spoken where none is asked for.
+    pub const ALL: [Self; 2] = [Self::Json, Self::MessagePack];
+
+    /// The WebSocket subprotocol that picks it.
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => SUBPROTOCOL_JSON,
+            Self::MessagePack => SUBPROTOCOL_MSGPACK,
+        }
+    }
+
+    /// The first byte of a TCP connection that picks it.
+    pub fn first_byte(self) -> u8 {
+        match self {
+            Self::Json => b'j',
+            Self::MessagePack => b'm',
+        }
+    }
+
+    /// Whether its frames are text.
+    pub fn is_text(self) -> bool {
+        self == Self::Json
+    }
+
     /// Reads a frame of at most [`limits::FRAME_BYTES`].
     pub fn decode(self, frame: &[u8]) -> Result<Inbound, Rejected> {
         match self {
             Self::Json => decode_json(frame),
+            Self::MessagePack => decode_msgpack(frame),
         }
     }
 
     /// Writes a frame. Fails only for a value that has no form in the codec, which none of ours is.
     pub fn encode(self, frame: &Outbound) -> Result<Bytes, EncodeError> {
+        match frame {
+            Outbound::Ok { re, ok } => self.write(&OkFrame { re, ok }),
+            Outbound::Error { re, error } => self.write(&ErrorFrame { re, error }),
+            Outbound::Event(event) => self.write(event),
+        }
+    }
+
+    fn write(self, frame: &impl Serialize) -> Result<Bytes, EncodeError> {
+        let mut out = Vec::with_capacity(256);
         match self {
-            Self::Json => {
-                let mut out = Vec::with_capacity(256);
-                let written = match frame {
-                    Outbound::Ok { re, ok } => serde_json::to_writer(&mut out, &OkFrame { re, ok }),
-                    Outbound::Error { re, error } => {
-                        serde_json::to_writer(&mut out, &ErrorFrame { re, error })
-                    }
-                    Outbound::Event(event) => serde_json::to_writer(&mut out, event),
-                };
-                written.map_err(|error| EncodeError(error.to_string()))?;
-                Ok(Bytes::from(out))
+            Self::Json => serde_json::to_writer(&mut out, frame)
+                .map_err(|error| EncodeError(error.to_string()))?,
+            // Human-readable, so that what is a string in JSON is one here too.
+            Self::MessagePack => {
+                let mut writer =
+                    rmp_serde::Serializer::new(&mut out).with_struct_map().with_human_readable();
+                frame.serialize(&mut writer).map_err(|error| EncodeError(error.to_string()))?;
             }
         }
+        Ok(Bytes::from(out))
     }
 }
 
@@ -116,44 +151,79 @@ struct RawFrame<'a> {
 }
 
 fn decode_json(frame: &[u8]) -> Result<Inbound, Rejected> {
-    let reject = |re, error| Rejected { re, error };
-    if depth(frame) > limits::JSON_DEPTH {
+    // No string that is passed over is looked at by the parser.
+    let Ok(frame) = std::str::from_utf8(frame) else {
+        return Err(unreadable(None, "expected JSON in UTF-8".to_owned()));
+    };
+    if depth(frame.as_bytes()) > limits::JSON_DEPTH {
         let message = format!("expected JSON nested at most {} deep", limits::JSON_DEPTH);
-        return Err(reject(None, ErrorBody::new(Code::BadRequest, message)));
+        return Err(unreadable(None, message));
     }
     let raw: RawFrame<'_> = whole(frame).map_err(|error| {
-        let message =
-            format!("expected a JSON object with id, cmd and body: {}", without_place(&error));
-        reject(None, ErrorBody::new(Code::BadRequest, message))
+        let what = without_place(&error);
+        unreadable(None, format!("expected a JSON object with id, cmd and body: {what}"))
     })?;
-    let id = raw
-        .id
-        .and_then(|id| id.get().parse::<u64>().ok())
-        .filter(|id| *id <= MAX_JSON_INTEGER)
-        .ok_or_else(|| {
-            let message = "expected an integer from 0 to 9007199254740991";
-            reject(None, ErrorBody::new(Code::BadRequest, message).field("id"))
-        })?;
-    let cmd: Cow<'_, str> =
-        raw.cmd.and_then(|cmd| serde_json::from_str(cmd.get()).ok()).ok_or_else(|| {
-            let error = ErrorBody::new(Code::BadRequest, "expected the name of a command");
-            reject(Some(id), error.field("cmd"))
-        })?;
-    let body = raw.body.map_or("{}", RawValue::get);
+    let id = raw.id.and_then(|id| id.get().parse().ok());
+    let cmd = raw.cmd.and_then(|cmd| serde_json::from_str(cmd.get()).ok());
+    command(id, cmd, Body::Json(raw.body.map_or("{}", RawValue::get)))
+}
+
+fn decode_msgpack(frame: &[u8]) -> Result<Inbound, Rejected> {
+    /// A map without fields.
+    const EMPTY: &[u8] = &[0x80];
+    let Parts { id, cmd, body } = msgpack::parts(frame).map_err(|Unreadable { id, fault }| {
+        let message = format!("expected a MessagePack map with id, cmd and body: {fault}");
+        unreadable(id.and_then(msgpack::unsigned).and_then(in_range), message)
+    })?;
+    let cmd = cmd.and_then(msgpack::text).map(Cow::Borrowed);
+    let body = body.filter(|body| !msgpack::is_nil(body)).unwrap_or(EMPTY);
+    command(id.and_then(msgpack::unsigned), cmd, Body::MessagePack(body))
+}
+
+fn unreadable(re: Option<u64>, message: String) -> Rejected {
+    Rejected { re, error: ErrorBody::new(Code::BadRequest, message) }
+}
+
+fn in_range(id: u64) -> Option<u64> {
+    (id <= MAX_JSON_INTEGER).then_some(id)
+}
+
+/// What the parts of a frame ask for.
+fn command(
+    id: Option<u64>,
+    cmd: Option<Cow<'_, str>>,
+    body: Body<'_>,
+) -> Result<Inbound, Rejected> {
+    let refused = |re, field: &str, message: &str| {
+        let error = ErrorBody::new(Code::BadRequest, message).field(field);
+        Rejected { re, error }
+    };
+    let id = id
+        .and_then(in_range)
+        .ok_or_else(|| refused(None, "id", "expected an integer from 0 to 9007199254740991"))?;
+    let cmd = cmd.ok_or_else(|| refused(Some(id), "cmd", "expected the name of a command"))?;
     decode_body(&cmd, body)
         .map(|command| Inbound { id, command })
-        .map_err(|error| reject(Some(id), error))
+        .map_err(|error| Rejected { re: Some(id), error })
+}
+
+/// The body of a command, still to be read.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    Json(&'a str),
+    /// Walked already.
+    MessagePack(&'a [u8]),
 }
 
 /// Reads an object with nothing after it.
-fn whole<'de, T: Deserialize<'de>>(frame: &'de [u8]) -> Result<T, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(frame);
+fn whole<'de, T: Deserialize<'de>>(frame: &'de str) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(frame);
     let value = object(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-fn decode_body(cmd: &str, body: &str) -> Result<Command, ErrorBody> {
+fn decode_body(cmd: &str, body: Body<'_>) -> Result<Command, ErrorBody> {
     Ok(match cmd {
         "login" => Command::Login(Box::new(typed(body)?)),
         "logout" => Command::Logout(typed(body)?),
@@ -184,11 +254,24 @@ fn decode_body(cmd: &str, body: &str) -> Result<Command, ErrorBody> {
     })
 }
 
-fn typed<T: DeserializeOwned>(body: &str) -> Result<T, ErrorBody> {
+fn typed<T: DeserializeOwned>(body: Body<'_>) -> Result<T, ErrorBody> {
+    match body {
+        Body::Json(text) => tracked(&mut serde_json::Deserializer::from_str(text), without_place),
+        Body::MessagePack(bytes) => {
+            tracked(&mut Reader::new(bytes), |fault: &Fault| cut(&fault.to_string()))
+        }
+    }
+}
+
+/// Reads an object; where it is none of its kind, names the field at fault.
+fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    say: impl FnOnce(&D::Error) -> String,
+) -> Result<T, ErrorBody> {
     let mut track = serde_path_to_error::Track::new();
-    let json = &mut serde_json::Deserializer::from_str(body);
-    object(serde_path_to_error::Deserializer::new(json, &mut track)).map_err(|error| {
-        let what = without_place(&error);
+    let read = object(serde_path_to_error::Deserializer::new(deserializer, &mut track));
+    read.map_err(|error| {
+        let what = say(&error);
         let field = field_name(&track.path().to_string(), &what);
         ErrorBody::new(Code::BadRequest, format!("{field}: {what}")).field(field)
     })
@@ -208,8 +291,10 @@ fn field_name(path: &str, what: &str) -> String {
 
 /// serde_json's message without line and column, which mean nothing inside a body; cut, since it may quote what came in.
 fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
+    cut(error.to_string().split(" at line ").next().unwrap_or_default())
+}
+
+fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
@@ -242,11 +327,34 @@ fn depth(frame: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::protocol::{Content, Send};
+    use crate::ids::{ClientMsgId, Conversation, InboxSeq, MessageId, Seq, UnixMs, UserId};
+    use crate::protocol::{Content, InboxPage, Message, Send};
 
     fn rejected(frame: &str) -> Rejected {
         Codec::Json.decode(frame.as_bytes()).unwrap_err()
+    }
+
+    fn msgpack(frame: &Value) -> Vec<u8> {
+        rmp_serde::to_vec_named(frame).unwrap()
+    }
+
+    /// The same frame in the other codec.
+    fn in_msgpack(frame: &str) -> Vec<u8> {
+        msgpack(&serde_json::from_str(frame).unwrap())
+    }
+
+    /// The id that is given back for a frame that is no command, and the field at fault.
+    fn refused(frame: &[u8]) -> (Option<u64>, Option<String>) {
+        let Rejected { re, error } = Codec::MessagePack.decode(frame).unwrap_err();
+        assert_eq!(error.code, Code::BadRequest, "{error:?}");
+        assert!(error.message.contains("expected"), "{}", error.message);
+        (re, error.field)
     }
 
     #[test]
@@ -257,6 +365,7 @@ mod tests {
 
         let inbound = Codec::Json.decode(frame.as_bytes()).unwrap();
 
+        assert_eq!(Codec::MessagePack.decode(&in_msgpack(frame)).unwrap(), inbound);
         assert_eq!(inbound.id, 7);
         let Command::Send(send) = inbound.command else { panic!("{:?}", inbound.command) };
         let Send { to, content, .. } = *send;
@@ -367,5 +476,155 @@ mod tests {
 
         let text = format!(r#"{{"id":1,"cmd":"ping","body":{{"x":"{}\""}}}}"#, "[".repeat(100));
         assert!(Codec::Json.decode(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_frame_of_msgpack_gives_its_id_back_whatever_else_is_wrong_with_it() {
+        // {"id": 7, "cmd": "ping", "body": …}, as bytes.
+        let around = |body: &[u8]| {
+            let mut frame = b"\x83\xa2id\x07\xa3cmd\xa4ping\xa4body".to_vec();
+            frame.extend(body);
+            frame
+        };
+        assert!(Codec::MessagePack.decode(&around(b"\x80")).is_ok());
+        assert!(Codec::MessagePack.decode(&around(b"\xc0")).is_ok());
+        assert!(Codec::MessagePack.decode(&around(b"\x81\xa1x\xdd\0\0\0\x01\xcb12345678")).is_ok());
+
+        for (what, body) in [
+            ("an extension", &b"\x81\xa1x\xd4\x01\x02"[..]),
+            ("a long extension", b"\x81\xa1x\xc7\x02\x01ab"),
+            ("binary", b"\x81\xa1x\xc4\x02ab"),
+            ("a number as a name", b"\x81\x01\x02"),
+            ("nil as a name", b"\x81\xc0\x02"),
+            ("a map as a name", b"\x81\x80\x02"),
+            ("text that is not UTF-8", b"\x81\xa1x\xa2\xff\xfe"),
+            ("a byte that is never used", b"\x81\xa1x\xc1"),
+            ("four billion values", b"\xdd\xff\xff\xff\xff\x01"),
+            ("four billion fields", b"\xdf\xff\xff\xff\xff\xa1x"),
+            ("a text of four billion bytes", b"\xdb\xff\xff\xff\xffx"),
+            ("no end", b"\x81\xa1x"),
+            ("bytes after the map", b"\x80\xc0"),
+            ("nested too deep", &[0x91; 5000]),
+        ] {
+            assert_eq!(refused(&around(body)), (Some(7), None), "{what}");
+        }
+        for (body, field) in [
+            (&b"\x90"[..], "body"),
+            (b"\x07", "body"),
+            (b"\x81\xa5inbox\xa17", "inbox"),
+            (b"\x81\xa5inbox\xff", "inbox"),
+            (b"\x81\xa5inbox\xcb\x3f\xf0\0\0\0\0\0\0", "inbox"),
+        ] {
+            assert_eq!(refused(&around(body)), (Some(7), Some(field.to_owned())), "{body:x?}");
+        }
+        for frame in [
+            &b""[..],
+            b"\x07",
+            b"\xc1",
+            b"\x90",
+            b"\x80",
+            b"\xdf\xff\xff\xff\xff",
+            b"\x82\xa2id\x01\xa2id\x02",
+            b"\x82\xa2id\xff\xa3cmd\xa4ping",
+            b"\x82\xa2id\xa17\xa3cmd\xa4ping",
+            b"\x82\xa2id\xcf\0\x20\0\0\0\0\0\0\xa3cmd\xa4ping",
+            b"{\"id\":1,\"cmd\":\"ping\"}",
+        ] {
+            assert_eq!(refused(frame).0, None, "{frame:x?}");
+        }
+        assert_eq!(refused(b"\x81\xa2id\x01"), (Some(1), Some("cmd".to_owned())));
+        assert_eq!(refused(b"\x82\xa2id\x01\xa3cmd\x05"), (Some(1), Some("cmd".to_owned())));
+        // Integers may be wider than they need to be; some libraries write them so.
+        let wide = b"\x82\xa2id\xd3\0\0\0\0\0\0\0\x07\xa3cmd\xd9\x04ping";
+        assert_eq!(Codec::MessagePack.decode(wide).unwrap().id, 7);
+    }
+
+    #[test]
+    fn an_index_or_an_array_does_not_pass_for_a_name_or_an_object_in_msgpack() {
+        let login = |device: Value| {
+            msgpack(&json!({"id": 1, "cmd": "login",
+                "body": {"user": "a", "token": "t", "device": device}}))
+        };
+        assert!(Codec::MessagePack.decode(&login(json!({"id": "d", "platform": "web"}))).is_ok());
+        for (device, field) in [
+            (json!({"id": "d", "platform": 0}), "device.platform"),
+            (json!({"id": "d", "platform": ["web"]}), "device.platform"),
+            (json!(["d", "web"]), "device"),
+        ] {
+            assert_eq!(refused(&login(device)), (Some(1), Some(field.to_owned())));
+        }
+        for content in [json!({"type": 0, "text": "x"}), json!(["text", "x"])] {
+            let send = json!({"id": 1, "cmd": "message.send", "body": {"to": "user:a",
+                "client_msg_id": "01890f3e-7b4c-7cc2-98c4-dc0c0c07398f", "content": content}});
+            let (re, field) = refused(&msgpack(&send));
+            assert_eq!(re, Some(1));
+            assert!(field.unwrap_or_default().starts_with("content"));
+        }
+    }
+
+    #[test]
+    fn both_codecs_read_the_same_out_of_every_json_frame_of_the_corpus() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/frame");
+        let mut compared = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let frame = std::fs::read(entry.unwrap().path()).unwrap();
+            let Ok(value) = serde_json::from_slice::<Value>(&frame) else { continue };
+            compared += 1;
+            // Written anew: a name that came twice came once then.
+            let json = Codec::Json.decode(value.to_string().as_bytes());
+            match (json, Codec::MessagePack.decode(&msgpack(&value))) {
+                (Ok(json), Ok(msgpack)) => assert_eq!(json, msgpack),
+                (Err(json), Err(msgpack)) => {
+                    let (json, msgpack) = [json, msgpack]
+                        .map(|Rejected { re, error }| (re, error.code, error.field))
+                        .into();
+                    assert_eq!(json, msgpack, "{value}");
+                }
+                (json, msgpack) => panic!("{value}: {json:?}, {msgpack:?}"),
+            }
+        }
+        assert!(compared > 50, "{compared}");
+    }
+
+    fn any_message() -> impl Strategy<Value = Message> {
+        let user = || "[a-z]{1,64}".prop_map(|user| UserId::parse(&user).unwrap());
+        (user(), user(), any::<u64>(), any::<[u8; 10]>(), ".{0,400}", any::<Option<u64>>())
+            .prop_map(|(peer, from, seq, random, text, reply_to)| Message {
+                conversation: Conversation::User(peer),
+                seq: Seq::new(seq),
+                inbox: None,
+                message_id: MessageId::from_store(Seq::new(seq).to_store()),
+                client_msg_id: ClientMsgId::mint(UnixMs::new(1 << 40), random),
+                mentions: Some(vec![from.clone()]),
+                from,
+                sent_at_ms: UnixMs::new((seq >> 20).cast_signed()),
+                content: Content::Text { text },
+                reply_to: reply_to.map(Seq::new),
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused_in_few_words(frame in any::<Vec<u8>>()) {
+            for codec in Codec::ALL {
+                if let Err(rejected) = codec.decode(&frame) {
+                    let answer = Outbound::Error { re: rejected.re, error: rejected.error };
+                    prop_assert!(codec.encode(&answer).unwrap().len() < 8192);
+                }
+            }
+        }
+
+        #[test]
+        fn a_frame_in_msgpack_says_the_same_as_in_json_and_is_no_longer(message in any_message()) {
+            let page = InboxPage { messages: vec![message; 3], head: InboxSeq::new(7), has_more: true };
+            let frame = Outbound::Ok { re: 1, ok: Reply::Inbox(page) };
+
+            let json = Codec::Json.encode(&frame).unwrap();
+            let msgpack = Codec::MessagePack.encode(&frame).unwrap();
+
+            let of_msgpack: Value = rmp_serde::from_slice(&msgpack).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), of_msgpack);
+            prop_assert!(msgpack.len() <= json.len());
+        }
     }
 }

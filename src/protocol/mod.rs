@@ -8,6 +8,7 @@ mod content;
 mod error;
 mod event;
 mod group;
+mod msgpack;
 mod object;
 mod reply;
 #[cfg(test)]
@@ -32,5 +33,7 @@ pub use reply::{
 
 /// The WebSocket subprotocol of the JSON codec.
 pub const SUBPROTOCOL_JSON: &str = "rookery.v1.json";
+/// The WebSocket subprotocol of the MessagePack codec.
+pub const SUBPROTOCOL_MSGPACK: &str = "rookery.v1.msgpack";
 /// The path at which the WebSocket is opened.
 pub const WEBSOCKET_PATH: &str = "/v1/ws";

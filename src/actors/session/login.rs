@@ -86,7 +86,7 @@ impl Handler<FirstSync> for SessionActor {
                 self.known_inbox = self.known_inbox.max(reply.sync.inbox);
                 self.phase = Phase::Open { who, user };
                 let ok = Reply::LoggedIn(Box::new(reply));
-                if let Some(frame) = wire::encode(&Outbound::Ok { re: command, ok }) {
+                if let Some(frame) = wire::encode(self.codec, &Outbound::Ok { re: command, ok }) {
                     self.outbound.first(frame);
                 }
             }
@@ -111,6 +111,7 @@ impl SessionActor {
         let attach = Attach {
             session: self.no,
             address: ctx.address(),
+            codec: self.codec,
             behind: self.behind.clone(),
             platform: device.platform,
             device: device.id.clone(),

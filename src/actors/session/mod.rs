@@ -171,6 +171,7 @@ pub struct SessionActor {
     engine: Engine,
     no: SessionNo,
     transport: Box<dyn Transport>,
+    codec: Codec,
     phase: Phase,
     /// From the moment at which the user is told of the session until it is told that the session is over.
     membership: Option<Membership>,
@@ -192,7 +193,7 @@ pub struct SessionActor {
 
 impl SessionActor {
     /// Starts a session on the caller's thread.
-    pub fn open(engine: &Engine, transport: Box<dyn Transport>) -> SessionHandle {
+    pub fn open(engine: &Engine, transport: Box<dyn Transport>, codec: Codec) -> SessionHandle {
         let now = Instant::now();
         let settings = engine.shared().settings;
         let per_second = NonZeroU32::new(settings.sends_per_s).unwrap_or(NonZeroU32::MIN);
@@ -204,6 +205,7 @@ impl SessionActor {
                 no: engine.shared().next_session(),
                 engine,
                 transport,
+                codec,
                 phase: Phase::Fresh,
                 membership: None,
                 outbound: Queue::default(),
@@ -362,7 +364,7 @@ impl Handler<Kick> for SessionActor {
         tracing::info!(session = self.no.0, ?reason, "kicked");
         // From this instant on nothing that it sent is acked, not even what waits for the socket.
         self.outbound.clear();
-        self.notice(&Event::Kicked { reason, by, at_ms: at });
+        self.notice(Event::Kicked { reason, by, at_ms: at });
         self.close(CloseCode::Kicked);
         self.pump();
     }
@@ -372,7 +374,7 @@ impl Handler<SessionShut> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: SessionShut, _: &mut Self::Context) {
-        self.notice(&Event::Draining { reconnect_after_ms: reconnect_after_ms() });
+        self.notice(Event::Draining { reconnect_after_ms: reconnect_after_ms() });
         self.close(CloseCode::Draining);
         self.pump();
     }
@@ -401,7 +403,7 @@ impl Handler<ClockDue> for SessionActor {
         }
         if matches!(self.phase, Phase::Fresh) && self.shared().directory.is_draining() {
             // The others hear it from their users.
-            self.notice(&Event::Draining { reconnect_after_ms: reconnect_after_ms() });
+            self.notice(Event::Draining { reconnect_after_ms: reconnect_after_ms() });
             self.close(CloseCode::Draining);
         } else if matches!(self.phase, Phase::Fresh)
             && now.duration_since(self.opened) >= limits::LOGIN_WITHIN
@@ -459,7 +461,7 @@ impl SessionActor {
 
     fn receive(&mut self, frame: &[u8], ctx: &mut Context<Self>) {
         self.in_flight += 1;
-        let Inbound { id, command } = match Codec::Json.decode(frame) {
+        let Inbound { id, command } = match self.codec.decode(frame) {
             Ok(inbound) => inbound,
             Err(rejected) => {
                 self.send_frame(&Outbound::Error { re: rejected.re, error: rejected.error });
@@ -703,15 +705,15 @@ impl SessionActor {
             let code = error.code.as_str();
             metrics::counter!("rookery_errors_total", "code" => code).increment(1);
         }
-        match wire::encode(frame) {
+        match wire::encode(self.codec, frame) {
             Some(frame) => self.outbound.reply(frame),
             // A command that cannot be answered ends in a close.
             None => self.close(CloseCode::Internal),
         }
     }
 
-    fn notice(&mut self, event: &Event) {
-        if let Some(frame) = wire::event(event) {
+    fn notice(&mut self, event: Event) {
+        if let Some(frame) = wire::encode(self.codec, &Outbound::Event(event)) {
             self.outbound.notice(frame);
         }
     }
@@ -724,7 +726,7 @@ impl SessionActor {
 
     fn say_sync_needed(&mut self) {
         metrics::counter!("rookery_sync_needed_total").increment(1);
-        self.notice(&Event::SyncNeeded {});
+        self.notice(Event::SyncNeeded {});
     }
 
     fn look_behind(&mut self) {
@@ -741,7 +743,7 @@ impl SessionActor {
         self.leave(None);
         let reconnect_after_ms = code.may_come_back().then(reconnect_after_ms);
         let reason = code.reason().to_owned();
-        self.notice(&Event::Closing { code, reason, reconnect_after_ms });
+        self.notice(Event::Closing { code, reason, reconnect_after_ms });
         self.phase = closing(code);
         self.make_room();
     }

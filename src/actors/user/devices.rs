@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::prelude::*;
-use bytes::Bytes;
 
 use super::{Attach, Entry, UserActor};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::session::{Attached, Kick, NeedSync, Push, SessionActor, SessionShut};
-use crate::actors::wire;
+use crate::actors::wire::{self, Encoded};
 use crate::domain::sends::SessionNo;
 use crate::ids::{DeviceId, LoginNo, UnixMs, UserId};
 use crate::limits;
+use crate::protocol::codec::Codec;
 use crate::protocol::{Event, KickReason, Platform};
 
 /// The sessions of one user.
@@ -29,6 +29,7 @@ pub(super) struct Devices {
 /// A session that is in.
 pub(super) struct Slot {
     pub(super) address: Addr<SessionActor>,
+    codec: Codec,
     behind: Arc<AtomicBool>,
     pub(super) platform: Platform,
     pub(super) device: DeviceId,
@@ -140,9 +141,9 @@ impl Devices {
     }
 
     fn admit(&mut self, attach: Attach, user: &Addr<UserActor>) {
-        let Attach { session, address, behind, platform, device, login_no, .. } = attach;
+        let Attach { session, address, codec, behind, platform, device, login_no, .. } = attach;
         mailbox::insist(&address, Attached { user: user.clone() });
-        self.sessions.insert(session, Slot { address, behind, platform, device, login_no });
+        self.sessions.insert(session, Slot { address, codec, behind, platform, device, login_no });
     }
 
     /// A session that is in.
@@ -176,33 +177,31 @@ impl Devices {
         if self.sessions.keys().all(|no| entry.origin == Some(*no)) {
             return;
         }
-        let Some(frame) = wire::event(&Event::MessageNew(wire::pushed(owner, entry))) else {
-            return;
-        };
+        let mut event = Encoded::new(Event::MessageNew(wire::pushed(owner, entry)));
         tracing::debug!(client_msg_id = %entry.key, to = %owner, "pushed");
         for (no, slot) in &self.sessions {
             if entry.origin != Some(*no) {
-                slot.push(frame.clone(), Some(entry.inbox));
+                slot.push(&mut event, Some(entry.inbox));
             }
         }
     }
 
     /// Pushes an event to one session.
-    pub(super) fn push_to(&self, session: SessionNo, event: &Event) {
-        if let (Some(slot), Some(frame)) = (self.sessions.get(&session), wire::event(event)) {
-            slot.push(frame, None);
+    pub(super) fn push_to(&self, session: SessionNo, event: Event) {
+        if let Some(slot) = self.sessions.get(&session) {
+            slot.push(&mut Encoded::new(event), None);
         }
     }
 
     /// Pushes an event to all sessions but some.
-    pub(super) fn push_to_all_but(&self, but: &[SessionNo], event: &Event) {
+    pub(super) fn push_to_all_but(&self, but: &[SessionNo], event: Event) {
         if self.sessions.keys().all(|no| but.contains(no)) {
             return;
         }
-        let Some(frame) = wire::event(event) else { return };
+        let mut event = Encoded::new(event);
         for (no, slot) in &self.sessions {
             if !but.contains(no) {
-                slot.push(frame.clone(), None);
+                slot.push(&mut event, None);
             }
         }
     }
@@ -226,7 +225,8 @@ impl Devices {
 }
 
 impl Slot {
-    fn push(&self, frame: Bytes, inbox: Option<crate::ids::InboxSeq>) {
+    fn push(&self, event: &mut Encoded, inbox: Option<crate::ids::InboxSeq>) {
+        let Some(frame) = event.frame(self.codec) else { return };
         if mailbox::tell(&self.address, Push { frame, inbox }) == Err(TellError::Full) {
             self.behind.store(true, Ordering::Release);
         }

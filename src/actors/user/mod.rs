@@ -30,6 +30,7 @@ use crate::ids::{
     AppId, ClientMsgId, ConversationNo, DeviceId, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
 };
 use crate::limits;
+use crate::protocol::codec::Codec;
 use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
 use crate::store::cursors::Cursors;
 use crate::store::pairs::StoredSend;
@@ -43,6 +44,8 @@ pub struct Attach {
     pub session: SessionNo,
     /// Its address.
     pub address: Addr<SessionActor>,
+    /// The codec that it speaks.
+    pub codec: Codec,
     /// Set when something could not be told to it, so that it syncs.
     pub behind: Arc<AtomicBool>,
     /// Its device's platform.
@@ -451,11 +454,11 @@ impl Handler<Revisited> for UserActor {
         let delivered =
             |seq, by| Event::Delivered { conversation: wire::with(&to), seq, user: to.clone(), by };
         if by_device >= entry.seq {
-            self.devices.push_to(session, &delivered(by_device, DeliveredBy::Device));
+            self.devices.push_to(session, delivered(by_device, DeliveredBy::Device));
             return;
         }
         if by_server >= entry.seq {
-            self.devices.push_to(session, &delivered(by_server, DeliveredBy::Server));
+            self.devices.push_to(session, delivered(by_server, DeliveredBy::Server));
         } else if !self.shared().directory.is_online(pair.peer) {
             self.answer_for(to.clone(), pair, entry.seq);
         }

@@ -207,7 +207,7 @@ impl UserActor {
                 seq: after.read,
                 user: self.id.clone(),
             });
-            self.devices.push_to_all_but(&readers, &event);
+            self.devices.push_to_all_but(&readers, event);
         }
     }
 
@@ -222,15 +222,15 @@ impl UserActor {
             by,
         };
         if after.by_server > before.by_server && after.by_server > after.by_device {
-            self.devices.push_to_all_but(&[], &delivered(after.by_server, DeliveredBy::Server));
+            self.devices.push_to_all_but(&[], delivered(after.by_server, DeliveredBy::Server));
         }
         if after.by_device > before.by_device {
-            self.devices.push_to_all_but(&[], &delivered(after.by_device, DeliveredBy::Device));
+            self.devices.push_to_all_but(&[], delivered(after.by_device, DeliveredBy::Device));
         }
         if after.read > before.read {
             let (conversation, user) = (conversation.clone(), reader.clone());
             let event = Event::Read(ReadEvent::Cursor { conversation, seq: after.read, user });
-            self.devices.push_to_all_but(&[], &event);
+            self.devices.push_to_all_but(&[], event);
         }
     }
 
