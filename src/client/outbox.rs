@@ -239,7 +239,7 @@ mod tests {
         let text = |send: Send| match send.content {
             Content::Text { text } => text,
             Content::Custom { data } => data,
-            Content::Notice(notice) => panic!("a notice is never sent: {notice:?}"),
+            other => panic!("never sent: {other:?}"),
         };
         sends.into_iter().map(text).collect()
     }

@@ -1,6 +1,9 @@
 //! What a message says, and the form in which it is stored and compared.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{Seq, UserId};
@@ -22,6 +25,9 @@ pub enum Content {
     },
     /// What happened to a group. Written by the server alone; `from` is who did it.
     Notice(Notice),
+    /// What a newer server wrote and this version does not know. Never sent or stored: see [`super::received`].
+    #[serde(skip)]
+    Unknown(UnknownContent),
 }
 
 /// What happened to a group, for its log.
@@ -72,7 +78,34 @@ impl Content {
             Self::Text { text } => text.len(),
             Self::Custom { data } => data.len(),
             Self::Notice(notice) => notice.users.iter().map(|user| user.as_str().len()).sum(),
+            Self::Unknown(content) => content.to_string().len(),
         }
+    }
+}
+
+/// Content of a type that this version does not know, as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnknownContent(pub(super) Map<String, Value>);
+
+/// The field that says what kind of content it is.
+pub(super) const TYPE: &str = "type";
+
+impl UnknownContent {
+    /// What the sender calls the type.
+    pub fn kind(&self) -> &str {
+        self.0.get(TYPE).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// All fields, the type among them.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl fmt::Display for UnknownContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A map of JSON values always has a form in JSON.
+        f.write_str(&serde_json::to_string(&self.0).unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::error::CloseCode;
+use super::received;
 use crate::ids::{
     ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, MessageId, Seq, UnixMs, UserId,
 };
@@ -144,6 +145,7 @@ pub struct Message {
     #[cfg_attr(test, ts(type = "number"))]
     pub sent_at_ms: UnixMs,
     /// What it says.
+    #[serde(serialize_with = "received::serialize", deserialize_with = "received::deserialize")]
     pub content: Content,
     /// Users that it calls by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ mod event;
 mod group;
 mod msgpack;
 mod object;
+mod received;
 mod reply;
 #[cfg(test)]
 mod typescript;
@@ -19,7 +20,7 @@ pub use command::{
     GroupRef, GroupSeqs, GroupUpdate, GroupUsers, History, Inbox, Limit, Login, Logout, Ping,
     Platform, Resume, Send, Sync,
 };
-pub use content::{Body, Content, Notice, NoticeAction};
+pub use content::{Body, Content, Notice, NoticeAction, UnknownContent};
 pub use error::{CloseCode, Code, ErrorBody};
 pub use event::{DeliveredBy, Event, KickReason, Message, ReadCount, ReadEvent};
 pub use group::{

@@ -36,7 +36,7 @@ pub fn text_of(message: &Message) -> &str {
     match &message.content {
         Content::Text { text } => text,
         Content::Custom { data } => data,
-        Content::Notice(notice) => panic!("a notice where a text was expected: {notice:?}"),
+        other => panic!("expected a text: {other:?}"),
     }
 }
 
