@@ -3,7 +3,7 @@ import { Connection, type ConnectionState } from "./connection.ts";
 import { CursorThrottle } from "./cursor-throttle.ts";
 import { Emitter } from "./emitter.ts";
 import type { RookeryError } from "./errors.ts";
-import { InboxOrder } from "./inbox-order.ts";
+import { StreamOrder } from "./stream-order.ts";
 import { type Draft, MemoryOutboxStorage, Outbox, type OutboxStorage } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-queue.ts";
 import type {
@@ -97,7 +97,7 @@ export class RookeryClient {
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #connection: Connection;
   readonly #outbox: Outbox;
-  readonly #order = new InboxOrder<Message>();
+  readonly #order = new StreamOrder<Message>();
   readonly #received = new CursorThrottle();
   readonly #read = new CursorThrottle();
   #epoch: string | undefined;

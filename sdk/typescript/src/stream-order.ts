@@ -2,12 +2,12 @@
 export const HOLD_BACK = 128;
 
 /**
- * Puts the one-to-one entries of a user in order by their inbox numbers, which have no gaps.
+ * Puts the entries of one stream in order by their numbers, which have no gaps: a user's inbox, the log of a group.
  *
  * Knows no socket and no clock: what is offered comes in any order and more than once, what is returned is in order,
  * each entry once.
  */
-export class InboxOrder<Entry> {
+export class StreamOrder<Entry> {
   #position: number | undefined;
   #highest = 0;
   readonly #held = new Map<number, Entry>();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { HOLD_BACK, InboxOrder } from "../src/inbox-order.ts";
+import { HOLD_BACK, StreamOrder } from "../src/stream-order.ts";
 import { below, seeded } from "./random.ts";
 
 test("what comes next is shown at once, and what is known is not shown again", () => {
-  const order = new InboxOrder<string>();
+  const order = new StreamOrder<string>();
   order.start(4);
 
   assert.deepEqual(order.offer(5, "e"), ["e"]);
@@ -15,7 +15,7 @@ test("what comes next is shown at once, and what is known is not shown again", (
 });
 
 test("what lies beyond a gap is held back until the gap closes", () => {
-  const order = new InboxOrder<string>();
+  const order = new StreamOrder<string>();
   order.start(0);
 
   assert.deepEqual(order.offer(3, "c"), []);
@@ -26,7 +26,7 @@ test("what lies beyond a gap is held back until the gap closes", () => {
 });
 
 test("pushes that come before the first sync wait for its position", () => {
-  const order = new InboxOrder<string>();
+  const order = new StreamOrder<string>();
 
   assert.deepEqual(order.offer(8, "h"), []);
   assert.deepEqual(order.offer(7, "g"), []);
@@ -35,7 +35,7 @@ test("pushes that come before the first sync wait for its position", () => {
 });
 
 test("a buffer that is full lets the farthest go, and knows that it is behind", () => {
-  const order = new InboxOrder<number>();
+  const order = new StreamOrder<number>();
   order.start(0);
   for (let number = 2; number < 500; number++) order.offer(number, number);
 
@@ -49,7 +49,7 @@ test("a buffer that is full lets the farthest go, and knows that it is behind", 
 });
 
 test("a head that the server no longer knows does not keep a client behind for ever", () => {
-  const order = new InboxOrder<string>();
+  const order = new StreamOrder<string>();
   order.start(3);
   order.hearOf(9);
   assert.equal(order.behind, true);
@@ -62,7 +62,7 @@ test("a head that the server no longer knows does not keep a client behind for e
 test("in any order and however often they are offered, all come out once and in order", () => {
   for (let seed = 1; seed <= 500; seed++) {
     const random = seeded(seed);
-    const order = new InboxOrder<number>();
+    const order = new StreamOrder<number>();
     const start = below(random, 5);
     const end = start + 1 + below(random, 60);
     const shown: number[] = [];
