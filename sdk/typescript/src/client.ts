@@ -1,9 +1,11 @@
 import type { CommandBody, CommandName, CommandReply } from "./calls.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
+import { groupOf } from "./conversation.ts";
 import { CursorThrottle } from "./cursor-throttle.ts";
 import { Emitter } from "./emitter.ts";
 import type { RookeryError } from "./errors.ts";
-import { StreamOrder } from "./stream-order.ts";
+import { GroupCalls } from "./group-calls.ts";
+import { GAP_WAIT_MS, GroupSync, PULL_AGAIN_MS } from "./group-sync.ts";
 import { type Draft, MemoryOutboxStorage, Outbox, type OutboxStorage } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-queue.ts";
 import type {
@@ -14,9 +16,11 @@ import type {
   HistoryPage,
   LoggedIn,
   Message,
+  ReadCount,
   Sent,
   Sync,
   Synced,
+  ReadEvent as WireReadEvent,
 } from "./protocol.ts";
 import {
   globalWebSocket,
@@ -24,18 +28,21 @@ import {
   type Timers,
   type WebSocketConstructor,
 } from "./runtime.ts";
+import { StreamOrder } from "./stream-order.ts";
 import { type OpenTransport, webSocketTransport } from "./transport.ts";
 import { UuidMint } from "./uuid.ts";
 
-/** How long a gap may close by itself before it is pulled, give or take a quarter. */
-const GAP_WAIT_MS = 200;
-/** The wait before a pull that failed is tried again in the same session. */
-const PULL_AGAIN_MS = 1_000;
+/** Groups whose positions a sync names at most; the server tells the heads of all others. */
+const GROUPS_IN_SYNC = 500;
+/** Groups whose positions a heartbeat carries at most. */
+const GROUPS_IN_PING = 50;
 
-/** What a device has: everything of that history up to that inbox number. */
+/** What a device has: everything of that history up to that inbox number, and up to those seqs of its groups. */
 export interface Position {
   readonly epoch: string;
   readonly inbox: number;
+  /** A group that is not named is taken up where it stands when the client comes back. */
+  readonly groups?: Readonly<Record<string, number>>;
 }
 
 export interface ClientOptions {
@@ -62,11 +69,20 @@ export interface ClientOptions {
 }
 
 export type DeliveredEvent = Extract<Event, { event: "message.delivered" }>["body"];
-export type ReadEvent = Extract<Event, { event: "message.read" }>["body"];
+/** Somebody's cursor rose: the peer's in a pair, or one's own on another device. */
+export type ReadEvent = Extract<WireReadEvent, { user: string }>;
+/** More members of a group have read what this user wrote. */
+export interface ReadersEvent {
+  readonly conversation: string;
+  readonly counts: readonly ReadCount[];
+}
 
 export interface ClientEvents {
   state: ConnectionState;
-  /** An entry of a log, each once and in the order of the inbox; one's own too. */
+  /**
+   * An entry of a log, each once; one's own too. Those of pairs come in the order of the inbox, those of a group in the
+   * order of its log. `content.type` may be one that this version does not know.
+   */
   message: Message;
   /** A message of this device is stored. It comes as `message` too, in its turn. */
   sent: { entry: OutboxEntry; sent: Sent };
@@ -78,18 +94,26 @@ export interface ClientEvents {
   notKept: { entry: OutboxEntry; error: unknown };
   delivered: DeliveredEvent;
   read: ReadEvent;
+  readers: ReadersEvent;
+  /** A group's name or membership changed. The notice in its log says how, and may come before or after. */
+  group: { group: string };
   /**
    * What came before has to be read by list and history. `first`: this device had no position. `epoch`: the server's
    * database lost committed data, and all seqs belong to another history.
    */
   reset: "first" | "epoch";
-  /** A session stands and is in step; cursors may have moved while there was none. */
+  /**
+   * A session stands; one-to-one messages and the groups on screen are in step, the other groups follow. Cursors may
+   * have moved while there was none.
+   */
   synced: LoggedIn;
 }
 
 /** One user on one device: stays connected, sends what is written, tells what happens, in order and once. */
 export class RookeryClient {
   readonly user: string;
+  /** The commands about groups. */
+  readonly groups: GroupCalls;
   readonly #options: ClientOptions;
   readonly #timers: Timers;
   readonly #random: () => number;
@@ -98,6 +122,8 @@ export class RookeryClient {
   readonly #connection: Connection;
   readonly #outbox: Outbox;
   readonly #order = new StreamOrder<Message>();
+  readonly #groups: GroupSync;
+  readonly #onScreen = new Set<string>();
   readonly #received = new CursorThrottle();
   readonly #read = new CursorThrottle();
   #epoch: string | undefined;
@@ -121,9 +147,15 @@ export class RookeryClient {
     this.#timers = options.timers ?? systemTimers;
     this.#random = options.random ?? Math.random;
     this.#nowMs = options.nowMs ?? Date.now;
+    this.#groups = this.#makeGroups();
+    this.groups = new GroupCalls(
+      (cmd, body) => this.call(cmd, body),
+      (group, seq, isJoining) => this.#groups.hearOf(group, seq, isJoining),
+    );
     if (options.position !== undefined) {
       this.#epoch = options.position.epoch;
       this.#order.start(options.position.inbox);
+      this.#groups.load(options.position.groups ?? {});
     }
     this.#connection = this.#makeConnection();
     this.#outbox = this.#makeOutbox();
@@ -142,7 +174,7 @@ export class RookeryClient {
   get position(): Position | undefined {
     const inbox = this.#order.position;
     if (this.#epoch === undefined || inbox === undefined) return undefined;
-    return { epoch: this.#epoch, inbox };
+    return { epoch: this.#epoch, inbox, groups: this.#groups.positions() };
   }
 
   /** The bounds that the server told at login. */
@@ -234,14 +266,24 @@ export class RookeryClient {
     return this.#outbox.adopt(entry);
   }
 
+  /** A conversation came on screen, or left it: heartbeats look after what is, and it is the first to be pulled. */
+  setOnScreen(conversation: string, isOnScreen: boolean): void {
+    if (isOnScreen) this.#onScreen.add(conversation);
+    else this.#onScreen.delete(conversation);
+  }
+
   /** Tells that this user has read the conversation up to there. */
   markRead(conversation: string, seq: number): void {
     this.#read.raise(conversation, seq);
     this.#tellCursors();
   }
 
-  /** Tells that this device has the messages of others up to there. What is pushed or pulled is told by itself. */
+  /**
+   * Tells that this device has the messages of others up to there. What is pushed or pulled is told by itself. Groups
+   * have no such receipt.
+   */
   markReceived(conversation: string, seq: number): void {
+    if (groupOf(conversation) !== undefined) return;
     this.#received.raise(conversation, seq);
     this.#tellCursors();
   }
@@ -284,16 +326,33 @@ export class RookeryClient {
         nowMs: this.#nowMs,
       },
       {
-        position: () => this.position ?? {},
+        position: () => this.#asked(),
+        onScreen: () => ({
+          ...(this.#order.position === undefined ? {} : { inbox: this.#order.position }),
+          ...filled({ groups: this.#groups.onScreen(GROUPS_IN_PING) }),
+        }),
         stateChanged: (state) => this.#emitter.emit("state", state),
         loggedIn: (session, asked) => void this.#sync(session, asked),
         event: (event) => this.#eventCame(event),
         serverTime: (ms) => this.#learnTime(ms),
-        behind: (inbox) => {
-          this.#order.hearOf(inbox);
+        behind: ({ inbox, groups = {} }) => {
+          if (inbox !== undefined) this.#order.hearOf(inbox);
+          for (const [group, head] of Object.entries(groups)) this.#groups.hearOf(group, head);
           void this.#pull();
+          void this.#groups.pull(Object.keys(groups));
         },
         lost: () => this.#lost(),
+      },
+    );
+  }
+
+  #makeGroups(): GroupSync {
+    return new GroupSync(
+      { user: this.user, timers: this.#timers, random: this.#random },
+      {
+        history: (body) => this.call("message.history", body),
+        deliver: (messages) => this.#deliver(messages),
+        isOnScreen: (conversation) => this.#onScreen.has(conversation),
       },
     );
   }
@@ -323,40 +382,77 @@ export class RookeryClient {
     this.#serverAheadMs = serverMs - this.#nowMs();
   }
 
+  /** What the client has, as a login or a sync names it. */
+  #asked(): Sync {
+    const { position } = this;
+    if (position === undefined) return {};
+    const { epoch, inbox } = position;
+    return { epoch, inbox, ...filled({ groups: this.#groups.positions(GROUPS_IN_SYNC) }) };
+  }
+
   /** Pushes were held back since the login was sent; now pull what came before them, show all, then send. */
   async #sync(session: LoggedIn, asked: Sync): Promise<void> {
     this.#session = session;
+    this.#groups.opened(session.limits.page);
     const reset = this.#meet(session.sync, asked);
+    if (!(await this.#restOf(session.sync, session, asked))) return;
     // What was held back before a reset is gone, and only a look shows whether there was something.
-    await this.#pull(reset === "epoch");
+    await Promise.all([this.#pull(reset === "epoch"), this.#pullGroupsOnScreen()]);
     if (this.#session !== session) return;
     this.#connection.caughtUp();
     this.#outbox.resume(session.limits.frame_bytes);
     this.#emitter.emit("synced", session);
     this.#tellCursors();
+    void this.#groups.pull(this.#groups.behind());
   }
 
   /**
    * Compares what we had when we asked with what the server has: the epoch first, for without it numbers mean nothing.
    * By now we may have more than that: a push right behind the answer can be here before whoever awaits the answer.
    */
-  #meet({ epoch, inbox: head }: Synced, asked: Sync): ClientEvents["reset"] | undefined {
+  #meet(synced: Synced, asked: Sync): ClientEvents["reset"] | undefined {
+    const { epoch, inbox: head } = synced;
     const first = this.#epoch === undefined || this.#order.position === undefined;
     // A head behind ours within one epoch cannot be; if it is, our numbers are as worthless as after a new epoch.
-    if (first || epoch !== this.#epoch || head < (asked.inbox ?? 0)) {
+    if (first || epoch !== this.#epoch || isBehind(synced, asked)) {
       if (!first) {
         this.#order.reset();
         this.#received.reset();
         this.#read.reset();
       }
+      this.#groups.forgetPositions();
       this.#epoch = epoch;
       const reset = first ? "first" : "epoch";
       this.#emitter.emit("reset", reset);
       this.#deliver(this.#order.start(head));
+      this.#groups.meet(synced.groups);
       return reset;
     }
     this.#order.hearOf(head);
+    this.#groups.meet(synced.groups);
     return undefined;
+  }
+
+  /** Meets the other pages of a sync. Returns whether the session still stands. */
+  async #restOf({ next }: Synced, session: LoggedIn, asked: Sync): Promise<boolean> {
+    while (next !== undefined && this.#session === session) {
+      try {
+        const page: Synced = await this.call("sync", { ...asked, after: next });
+        if (this.#session !== session) return false;
+        this.#groups.meet(page.groups);
+        next = page.next;
+      } catch (thrown) {
+        await this.#pause((thrown as RookeryError).retryAfterMs ?? PULL_AGAIN_MS);
+      }
+    }
+    if (this.#session !== session) return false;
+    this.#groups.settle();
+    return true;
+  }
+
+  #pullGroupsOnScreen(): Promise<void> {
+    const onScreen = [...this.#onScreen].map(groupOf).filter((group) => group !== undefined);
+    return this.#groups.pull(onScreen);
   }
 
   #eventCame(event: Event): void {
@@ -368,7 +464,11 @@ export class RookeryClient {
         this.#emitter.emit("delivered", event.body);
         break;
       case "message.read":
-        this.#emitter.emit("read", event.body);
+        if ("counts" in event.body) this.#emitter.emit("readers", event.body);
+        else this.#emitter.emit("read", event.body);
+        break;
+      case "group.changed":
+        this.#emitter.emit("group", event.body);
         break;
       case "sync.needed":
         void this.#syncAgain();
@@ -377,24 +477,31 @@ export class RookeryClient {
   }
 
   #pushed(message: Message): void {
-    if (message.inbox === undefined) return;
-    this.#deliver(this.#order.offer(message.inbox, message));
-    this.#watchGap();
+    const group = groupOf(message.conversation);
+    if (group !== undefined) {
+      this.#groups.offer(group, message);
+    } else if (message.inbox !== undefined) {
+      this.#deliver(this.#order.offer(message.inbox, message));
+      this.#watchGap();
+    }
   }
 
   #sent(entry: OutboxEntry, sent: Sent): void {
     this.#emitter.emit("sent", { entry, sent });
-    const { conversation, seq, message_id, sent_at_ms, inbox } = sent;
-    if (inbox === undefined) {
+    const { conversation, seq, message_id, sent_at_ms, inbox, duplicate } = sent;
+    const group = groupOf(conversation);
+    if (group === undefined && inbox === undefined) {
       // A repeat does not say where the first stands in our inbox. If we lack it, it is beyond our position.
       this.#watchGap(true);
       return;
     }
+    // A repeat in a group that was left since is no news of it.
+    if (group !== undefined && duplicate && !this.#groups.knows(group)) return;
     const { client_msg_id, content, mentions, reply_to } = entry;
     this.#pushed({
       conversation,
       seq,
-      inbox,
+      ...(inbox === undefined ? {} : { inbox }),
       message_id,
       client_msg_id,
       from: this.user,
@@ -408,7 +515,9 @@ export class RookeryClient {
   #deliver(messages: Message[]): void {
     for (const message of messages) {
       if (message.from === this.user) this.seen(message);
-      else this.#received.raise(message.conversation, message.seq);
+      else if (message.inbox !== undefined) {
+        this.#received.raise(message.conversation, message.seq);
+      }
       this.#emitter.emit("message", message);
     }
     if (messages.length > 0) this.#tellCursors();
@@ -470,11 +579,13 @@ export class RookeryClient {
     const session = this.#session;
     while (session !== undefined && this.#session === session) {
       try {
-        const asked = this.position ?? {};
+        const asked = this.#asked();
+        this.#groups.syncing();
         const synced = await this.call("sync", asked);
         if (this.#session !== session) return;
         this.#meet(synced, asked);
-        await this.#pull(true);
+        if (!(await this.#restOf(synced, session, asked))) return;
+        await Promise.all([this.#pull(true), this.#groups.pull(this.#groups.behind())]);
         if (this.#session === session) this.#emitter.emit("synced", session);
         return;
       } catch (thrown) {
@@ -515,9 +626,22 @@ export class RookeryClient {
 
   #lost(): void {
     this.#session = undefined;
+    this.#groups.lost();
     this.#timers.clear(this.#gapTimer);
     this.#gapTimer = undefined;
     this.#timers.clear(this.#cursorTimer);
     this.#outbox.pause();
   }
+}
+
+/** Whether the server has less than what we had when we asked. */
+function isBehind({ inbox, groups }: Synced, asked: Sync): boolean {
+  if (inbox < (asked.inbox ?? 0)) return true;
+  const known = new Map(Object.entries(asked.groups ?? {}));
+  return groups.some(({ group, head, left }) => left !== true && head < (known.get(group) ?? 0));
+}
+
+/** Leaves out a list of groups that names none. */
+function filled(named: { groups: Record<string, number> }): { groups?: Record<string, number> } {
+  return Object.keys(named.groups).length === 0 ? {} : named;
 }

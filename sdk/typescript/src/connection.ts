@@ -1,7 +1,16 @@
 import { askedWaitMs, backoffMs } from "./backoff.ts";
 import { Calls, type CommandBody, type CommandName, type CommandReply } from "./calls.ts";
 import { type ErrorCode, RookeryError } from "./errors.ts";
-import type { Device, ErrorBody, Event, KickReason, LoggedIn, Sync } from "./protocol.ts";
+import type {
+  Behind,
+  Device,
+  ErrorBody,
+  Event,
+  KickReason,
+  LoggedIn,
+  Ping,
+  Sync,
+} from "./protocol.ts";
 import type { Timers } from "./runtime.ts";
 import { CLOSED_ABNORMALLY, type OpenTransport, type Transport } from "./transport.ts";
 
@@ -33,7 +42,7 @@ export type ConnectionState =
   | { readonly phase: "connecting"; readonly failures: number }
   /** Logged in, catching up with what happened meanwhile. */
   | { readonly phase: "syncing" }
-  /** Everything is here. */
+  /** One-to-one messages and the groups on screen are here, the other groups follow. */
   | { readonly phase: "online" }
   /** Lost; the next try is at `retryAtMs` by the local clock. */
   | { readonly phase: "waiting"; readonly failures: number; readonly retryAtMs: number }
@@ -56,13 +65,15 @@ export interface ConnectionOptions {
 export interface ConnectionHooks {
   /** What the client has, for the login. */
   position(): Sync;
+  /** What the client has of what is on screen, for heartbeats. */
+  onScreen(): Ping;
   stateChanged(state: ConnectionState): void;
   /** A session stands, opened with that position; its owner syncs and then says `caughtUp`. */
   loggedIn(session: LoggedIn, asked: Sync): void;
   event(event: Event): void;
   serverTime(ms: number): void;
-  /** The server's inbox head, where a heartbeat showed that the client lacks something. */
-  behind(inbox: number): void;
+  /** The heads of what a heartbeat showed the client to lack. */
+  behind(behind: Behind): void;
   /** The session is over; whatever was in flight has no answer. */
   lost(): void;
 }
@@ -256,12 +267,11 @@ export class Connection {
   async #ping(withinMs: number): Promise<void> {
     const attempt = this.#attempt;
     if (attempt === undefined) return;
-    const { inbox } = this.#hooks.position();
     const askedAtMs = this.#options.nowMs();
     try {
-      const pong = await attempt.calls.call("ping", inbox === undefined ? {} : { inbox }, withinMs);
+      const pong = await attempt.calls.call("ping", this.#hooks.onScreen(), withinMs);
       this.#learnTime(pong.server_time_ms, askedAtMs);
-      if (pong.behind?.inbox !== undefined) this.#hooks.behind(pong.behind.inbox);
+      if (pong.behind !== undefined) this.#hooks.behind(pong.behind);
     } catch {
       // A ping without an answer has ended the session already; a refused one says that the session lives.
     }

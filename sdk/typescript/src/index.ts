@@ -1,14 +1,25 @@
-export { type Chat, type ChatMessage, type Receipt, receiptOf } from "./chat.ts";
+export {
+  type Chat,
+  type ChatGroup,
+  type ChatMessage,
+  isNotice,
+  type Receipt,
+  readersOf,
+  receiptOf,
+} from "./chat.ts";
 export {
   type ClientEvents,
   type ClientOptions,
   type DeliveredEvent,
   type Position,
   type ReadEvent,
+  type ReadersEvent,
   RookeryClient,
 } from "./client.ts";
 export type { ConnectionState, Ended } from "./connection.ts";
+export { conversationOf, groupOf, nameIn } from "./conversation.ts";
 export { type ErrorCode, RookeryError } from "./errors.ts";
+export type { GroupCalls } from "./group-calls.ts";
 export { MemoryOutboxStorage, type OutboxStorage, utf8Bytes } from "./outbox.ts";
 export type { OutboxEntry } from "./outbox-queue.ts";
 export type * from "./protocol.ts";

@@ -307,6 +307,8 @@ function wellFormed(content: Content): Content {
       return { ...content, text: mend(content.text) };
     case "custom":
       return { ...content, data: mend(content.data) };
+    default:
+      return content;
   }
 }
 

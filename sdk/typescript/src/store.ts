@@ -1,23 +1,34 @@
 import {
   type Chat,
   emptyChat,
+  hasUnread,
   pendingMessage,
   storedMessage,
+  withCounts,
+  withGroup,
+  withLeft,
   withMessage,
   withNewestPage,
+  withNotice,
   withOlderPage,
   withoutPending,
   withPeer,
   withPending,
   withRead,
+  withReads,
   withRow,
 } from "./chat.ts";
 import type { DeliveredEvent, ReadEvent, RookeryClient } from "./client.ts";
+import { conversationOf, groupOf } from "./conversation.ts";
+import type { RookeryError } from "./errors.ts";
 import type { OutboxEntry } from "./outbox-queue.ts";
-import type { Message, Sent } from "./protocol.ts";
+import type { Member, Message, Sent } from "./protocol.ts";
 
 const PAGE = 50;
 const LIST_PAGE = 100;
+const MEMBERS_PAGE = 200;
+/** Beyond this many members, a group's server does not tell how far each has read. */
+const MOST_WITH_READS = 500;
 /** Messages that a chat keeps when it is left; what is older is read again when it is looked for. */
 const KEPT_WHEN_LEFT = 100;
 
@@ -38,6 +49,7 @@ export class ChatStore {
   readonly #listeners = new Set<() => void>();
   readonly #open = new Set<string>();
   readonly #loading = new Map<string, Promise<void>>();
+  readonly #changedAgain = new Set<string>();
   #list: readonly Chat[] = [];
   #listState: ListState = { loaded: false, hasMore: false };
   #next: string | undefined;
@@ -51,6 +63,10 @@ export class ChatStore {
     client.on("outbox", (entry) => this.#outboxChanged(entry));
     client.on("delivered", (event) => this.#delivered(event));
     client.on("read", (event) => this.#read(event));
+    client.on("readers", ({ conversation, counts }) => {
+      this.#put(withCounts(this.chat(conversation), counts));
+    });
+    client.on("group", ({ group }) => this.#groupChanged(conversationOf(group)));
     client.on("reset", (why) => {
       if (why === "epoch") this.#historyChanged();
     });
@@ -85,6 +101,8 @@ export class ChatStore {
   /** A chat is on screen: its newest messages are read. Fails as `history` does. */
   async open(id: string): Promise<void> {
     this.#open.add(id);
+    this.#client.setOnScreen(id, true);
+    this.#groupChanged(id);
     const { loaded, stale } = this.chat(id);
     if (!loaded || stale) await this.#loadNewest(id);
   }
@@ -92,6 +110,7 @@ export class ChatStore {
   /** A chat left the screen. */
   close(id: string): void {
     this.#open.delete(id);
+    this.#client.setOnScreen(id, false);
     const chat = this.#chats.get(id);
     if (chat === undefined || chat.messages.length <= KEPT_WHEN_LEFT) return;
     this.#put({ ...chat, messages: chat.messages.slice(-KEPT_WHEN_LEFT), hasOlder: true });
@@ -122,14 +141,71 @@ export class ChatStore {
   markRead(id: string): void {
     const chat = this.chat(id);
     const seq = chat.messages.at(-1)?.seq ?? 0;
-    if (chat.unread === 0 || seq <= chat.read || chat.stale) return;
+    if (seq <= chat.read || chat.stale || chat.group?.left === true) return;
+    // A meeting counts nothing as unread, and its authors are told all the same who has read.
+    if (chat.unread === 0 && (groupOf(id) === undefined || !hasUnread(chat))) return;
     this.#put(withRead(chat, seq));
     this.#client.markRead(id, seq);
   }
 
+  /**
+   * Asks how far the members of a group have read. Nothing where the server does not tell. Fails as `groups.members`
+   * does.
+   */
+  async loadReads(id: string): Promise<readonly Member[] | undefined> {
+    const group = groupOf(id);
+    if (group === undefined || (this.chat(id).group?.members ?? 0) > MOST_WITH_READS) return;
+    const members: Member[] = [];
+    let after: string | undefined;
+    do {
+      const page = await this.#client.groups.members({
+        group,
+        limit: MEMBERS_PAGE,
+        ...(after === undefined ? {} : { after }),
+      });
+      if (page.members.every(({ read }) => read === undefined)) return undefined;
+      members.push(...page.members);
+      after = page.next;
+    } while (after !== undefined);
+    this.#put(withReads(this.chat(id), members, this.#client.user));
+    return members;
+  }
+
   #came(message: Message): void {
-    const chat = this.chat(message.conversation);
-    this.#put(withMessage(chat, storedMessage(message, this.#client.user)));
+    const { conversation, from, content, seq } = message;
+    const me = this.#client.user;
+    const before = this.chat(conversation);
+    const chat = withMessage(before, storedMessage(message, me));
+    const isNotice = content.type === "notice";
+    this.#put(isNotice && seq > before.head ? withNotice(chat, from, content, me) : chat);
+    if (isNotice || chat.group === undefined) this.#groupChanged(conversation);
+  }
+
+  /** Asks anew about a group that is looked at, or of which nothing is known yet. */
+  #groupChanged(id: string): void {
+    const group = groupOf(id);
+    if (group === undefined) return;
+    if (this.chat(id).group !== undefined && !this.#open.has(id)) return;
+    if (this.#client.state.phase !== "online" && this.#client.state.phase !== "syncing") return;
+    const what = `group ${id}`;
+    // What is on its way may be older than what has just changed: once more, then.
+    if (this.#loading.has(what)) this.#changedAgain.add(id);
+    else void this.#once(what, () => this.#loadGroup(id, group));
+  }
+
+  /** A failure leaves what is known as it is, and is made good at the next look. */
+  async #loadGroup(id: string, group: string): Promise<void> {
+    try {
+      do {
+        this.#changedAgain.delete(id);
+        this.#put(withGroup(this.chat(id), await this.#client.groups.get(group)));
+        if (this.#open.has(id) && this.chat(id).group?.left === false) await this.loadReads(id);
+      } while (this.#changedAgain.has(id));
+    } catch (thrown) {
+      this.#changedAgain.delete(id);
+      const { code } = thrown as RookeryError;
+      if (code === "not_found" || code === "not_a_member") this.#put(withLeft(this.chat(id)));
+    }
   }
 
   #sent(entry: OutboxEntry, sent: Sent): void {
@@ -180,15 +256,23 @@ export class ChatStore {
   #historyChanged(): void {
     this.#next = undefined;
     for (const chat of this.#chats.values()) {
-      const { pending, messages } = chat;
+      const { pending, messages, name, group } = chat;
       const shown = this.#open.has(chat.id) ? messages : [];
-      this.#put({ ...emptyChat(chat.id), pending, messages: shown, stale: true });
+      this.#put({
+        ...emptyChat(chat.id),
+        name,
+        ...(group === undefined ? {} : { group }),
+        pending,
+        messages: shown,
+        stale: true,
+      });
     }
   }
 
   #catchUp(): void {
     void this.refresh().catch(() => {});
     for (const id of this.#open) {
+      this.#groupChanged(id);
       const { loaded, stale } = this.chat(id);
       // A failure shows at the next look: the chat is still not loaded then.
       if (!loaded || stale) void this.#loadNewest(id).catch(() => {});

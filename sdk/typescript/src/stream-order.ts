@@ -17,6 +17,11 @@ export class StreamOrder<Entry> {
     return this.#position;
   }
 
+  /** The lowest number that is held back. */
+  get lowestHeld(): number | undefined {
+    return this.#held.size === 0 ? undefined : Math.min(...this.#held.keys());
+  }
+
   /** Whether there is an entry that has not been returned, as far as anything here has shown. */
   get behind(): boolean {
     return this.#position !== undefined && this.#highest > this.#position;
@@ -26,6 +31,18 @@ export class StreamOrder<Entry> {
   start(position: number): Entry[] {
     this.#position = position;
     return this.#drain();
+  }
+
+  /** The position belongs to another history; what is held back is of the new one. */
+  forgetPosition(): void {
+    this.#position = undefined;
+    this.heardAll();
+  }
+
+  /** Lets go of what was held back: the session that it came in is over, and the next one brings it again. */
+  letGo(): void {
+    this.#held.clear();
+    this.heardAll();
   }
 
   /** Forgets everything: the numbers belong to another history. */

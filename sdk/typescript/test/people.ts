@@ -115,6 +115,14 @@ export class Person {
   }
 }
 
+/** What a message says; of a notice, what it is about. */
 export function textOf({ content }: Message): string {
-  return content.type === "text" ? content.text : content.data;
+  switch (content.type) {
+    case "text":
+      return content.text;
+    case "custom":
+      return content.data;
+    case "notice":
+      return [content.action, ...(content.users ?? [])].join(" ");
+  }
 }
