@@ -152,6 +152,8 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(3);
 /// When the last renewal is older than this, no message id is minted.
 pub const LEASE_TRUSTED_FOR: Duration = Duration::from_secs(8);
+/// Shards of other nodes that one statement claims.
+pub const SHARDS_CLAIMED_AT_ONCE: usize = 32;
 /// Node numbers inside message ids.
 pub const NODE_NUMBERS: i16 = 1024;
 

@@ -11,6 +11,11 @@ pub(super) fn describe() {
         "users with a session now or just before"
     );
     describe_gauge!("rookery_postgres_up", Unit::Count, "whether the private PostgreSQL is there");
+    describe_gauge!(
+        "rookery_shards_owned",
+        Unit::Count,
+        "slices of the groups that this node may append to, of 1,024"
+    );
     describe_histogram!(
         "rookery_journal_commit_seconds",
         Unit::Seconds,

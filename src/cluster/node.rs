@@ -1,7 +1,7 @@
-//! The node's lease, the database's clock, message ids, and the epoch of the store.
+//! The node's lease, its shards, the database's clock, message ids, and the epoch of the store.
 //!
-//! A keeper renews the lease on a connection of its own. When the last renewal is too old no id is minted: another node
-//! may have been given our number.
+//! A keeper renews the lease on a connection of its own, and claims shards behind each renewal. When the last renewal is
+//! too old no id is minted, for another node may have been given our number, and no shard is ours until the next one.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::ownership::Ownership;
 use crate::domain::epoch::HighWater;
 use crate::domain::snowflake::Snowflakes;
 use crate::ids::{Epoch, Incarnation, MessageId, NodeId, UnixMs};
@@ -19,7 +20,8 @@ use crate::limits;
 use crate::store::StoreError;
 use crate::store::connect::Connector;
 use crate::store::identity::{self, HighWaterFile};
-use crate::store::{dedup, nodes, users};
+use crate::store::nodes::Held;
+use crate::store::{dedup, nodes, shards, users};
 
 /// How often the daily partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -43,6 +45,7 @@ pub struct Node {
     mark: Mutex<Option<HighWater>>,
     mark_file: HighWaterFile,
     epoch: watch::Sender<Epoch>,
+    ownership: Ownership,
 }
 
 /// Why a node cannot go on.
@@ -53,7 +56,8 @@ pub struct Node {
 pub struct Replaced;
 
 impl Node {
-    /// Joins: verifies the database, makes the daily partitions, takes the node's row and ends its former sessions.
+    /// Joins: verifies the database, makes the daily partitions, takes the node's row, ends its former sessions, and takes
+    /// the shards that nobody ever owned or that its former incarnations did.
     pub async fn join(
         id: NodeId,
         connector: Connector,
@@ -70,6 +74,9 @@ impl Node {
         dedup::keep_days(&pool, verified.now, window_days).await?;
         let joined = nodes::join(&pool, id).await?;
         users::end_sessions_of_node(&pool, id, joined.incarnation).await?;
+        shards::claim_own(&client, id, joined.incarnation).await?;
+        let ownership = Ownership::default();
+        ownership.replace(&shards::owned(&client, id, joined.incarnation).await?);
         let mark = HighWater {
             epoch: verified.epoch.as_str().to_owned(),
             identity: verified.identity,
@@ -88,6 +95,7 @@ impl Node {
             mark: Mutex::new(Some(mark)),
             mark_file,
             epoch: watch::Sender::new(verified.epoch),
+            ownership,
         }))
     }
 
@@ -99,6 +107,11 @@ impl Node {
     /// Which start of the node this is.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Which shards are ours.
+    pub fn ownership(&self) -> &Ownership {
+        &self.ownership
     }
 
     /// The database's time, as well as it is known here.
@@ -159,8 +172,8 @@ impl Node {
         Ok(client)
     }
 
-    /// Keeps the lease, the clock, the high-water mark and the partitions until `stop`, or until another process takes
-    /// the node's place.
+    /// Keeps the lease, the shards, the clock, the high-water mark and the partitions until `stop`, or until another
+    /// process takes the node's place.
     pub async fn keep(&self, stop: CancellationToken) -> Result<(), Replaced> {
         let mut client: Option<Client> = None;
         let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
@@ -170,15 +183,28 @@ impl Node {
                 outcome = in_time(self.renew(&mut client)) => outcome,
                 () = stop.cancelled() => return Ok(()),
             };
+            // What follows may take its time; the next renewal does not wait longer for that.
+            let renewed = Instant::now();
             let pause = match outcome {
                 Ok(true) => limits::LEASE_RENEWED_EVERY,
-                Ok(false) => return Err(Replaced),
+                Ok(false) => {
+                    self.ownership.clear();
+                    return Err(Replaced);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the node's lease could not be renewed");
                     client = None;
+                    if !self.holds_lease() {
+                        self.ownership.clear();
+                    }
                     RETRY_EVERY
                 }
             };
+            if let Some(client) = &client
+                && let Err(error) = in_time(self.claim(client)).await
+            {
+                tracing::warn!(%error, "shards could not be claimed");
+            }
             // A machine that slept for days has slept through the timer too: the day is what counts.
             if Instant::now() >= partitions_due || self.now().day() != partitions_of {
                 let now = self.now();
@@ -191,21 +217,42 @@ impl Node {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause.saturating_sub(renewed.elapsed())) => {}
                 () = stop.cancelled() => return Ok(()),
             }
         }
     }
 
+    /// Claims the shards of nodes that are gone, then learns from the store which are ours.
+    async fn claim(&self, client: &Client) -> Result<(), StoreError> {
+        let since = Instant::now();
+        loop {
+            let claimed = shards::claim_dead(client, self.id, self.incarnation).await?;
+            if claimed > 0 {
+                tracing::info!(claimed, "shards of nodes that are gone were claimed");
+            }
+            // The rest waits for the next renewal, which must not wait for the rest.
+            let more = claimed == limits::SHARDS_CLAIMED_AT_ONCE;
+            if !more || since.elapsed() >= limits::LEASE_RENEWED_EVERY {
+                break;
+            }
+        }
+        self.ownership.replace(&shards::owned(client, self.id, self.incarnation).await?);
+        Ok(())
+    }
+
     /// Renews the lease; false when another process has taken the node's place.
     async fn renew(&self, client: &mut Option<Client>) -> Result<bool, StoreError> {
+        // Behind a new connection may be another server, or the same one just started: what happened to other nodes' leases
+        // meanwhile nobody can tell, so ours counts anew too.
+        let held = if client.is_some() { Held::Unbroken } else { Held::Anew };
         let open = match client {
             Some(open) => open,
             None => client.insert(self.open_verified().await?),
         };
         // Taken before asking: the lease runs from some instant after it.
         let asked = self.start.elapsed();
-        let Some(renewed) = nodes::renew(open, self.id, self.incarnation).await? else {
+        let Some(renewed) = nodes::renew(open, self.id, self.incarnation, held).await? else {
             return Ok(false);
         };
         let answered = self.start.elapsed();

@@ -21,6 +21,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod pairs;
 mod query;
+pub mod shards;
 pub mod source;
 pub mod users;
 

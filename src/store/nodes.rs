@@ -63,15 +63,26 @@ pub async fn join(pool: &Pool, node: NodeId) -> Result<Joined, StoreError> {
     Ok(joined)
 }
 
+/// Since when a lease counts as held, as far as the node knows; the database knows of breaks too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Since as long as before.
+    Unbroken,
+    /// Since now.
+    Anew,
+}
+
 /// Renews a node's lease; none when another incarnation has taken the node's place.
 pub async fn renew(
     client: &Client,
     node: NodeId,
     incarnation: Incarnation,
+    held: Held,
 ) -> Result<Option<Renewed>, StoreError> {
     let lease_s = limits::LEASE.as_secs_f64();
+    let unbroken = held == Held::Unbroken;
     let row = client
-        .query_opt(RENEW_LEASE, &[&node.get(), &incarnation.get(), &lease_s])
+        .query_opt(RENEW_LEASE, &[&node.get(), &incarnation.get(), &lease_s, &unbroken])
         .await
         .map_err(|error| StoreError::of_read(&error))?;
     row.map(|row| {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rookery::ids::{AppId, NodeId, UnixMs};
 use rookery::limits;
+use rookery::store::nodes::Held;
 use rookery::store::users::Login;
 use rookery::store::{StoreError, dedup, nodes, users};
 
@@ -69,9 +70,12 @@ async fn nodes_that_join_at_once_get_numbers_of_their_own_which_are_free_an_hour
     assert_eq!(again.number, joined[1].number, "a node keeps its number");
     assert_eq!(again.incarnation.get(), joined[1].incarnation.get() + 1);
     let client = base.connector.open().await.unwrap();
-    let renewed = nodes::renew(&client, node(2), joined[1].incarnation).await.unwrap();
+    let renewed =
+        nodes::renew(&client, node(2), joined[1].incarnation, Held::Unbroken).await.unwrap();
     assert_eq!(renewed, None, "its former incarnation has lost its place");
-    assert!(nodes::renew(&client, node(2), again.incarnation).await.unwrap().is_some());
+    assert!(
+        nodes::renew(&client, node(2), again.incarnation, Held::Unbroken).await.unwrap().is_some()
+    );
 
     let pass =
         "update nodes set lease_until = clock_timestamp() - interval '59 minutes' where node = 3";
