@@ -13,6 +13,12 @@ mod base;
 mod common;
 #[path = "store/cursors.rs"]
 mod cursors;
+#[path = "store/group_appends.rs"]
+mod group_appends;
+#[path = "store/group_base.rs"]
+mod group_base;
+#[path = "store/group_changes.rs"]
+mod group_changes;
 #[path = "store/identity.rs"]
 mod identity;
 #[path = "store/logins.rs"]

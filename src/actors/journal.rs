@@ -22,7 +22,8 @@ use crate::ids::{UserId, UserNo};
 use crate::limits;
 use crate::protocol::Body;
 use crate::store::StoreError;
-use crate::store::pairs::{AppendOutcome, Writer};
+use crate::store::pairs::AppendOutcome;
+use crate::store::writer::Writer;
 
 /// Asks for a message to be stored. Its sender is told by [`Written`].
 #[derive(Message)]

@@ -9,6 +9,7 @@ use super::query::{WRITER_OPENED, get};
 use crate::ids::{ConversationNo, Seq, UserNo};
 
 const RAISE_CURSORS: &str = include_str!("../../sql/queries/raise_cursors.sql");
+const RAISE_GROUP_CURSORS: &str = include_str!("../../sql/queries/raise_group_cursors.sql");
 
 /// The cursors of one user in one pair, as they stand or as they shall at least stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +38,7 @@ impl Cursors {
 pub struct CursorKey {
     /// The user.
     pub owner: UserNo,
-    /// The pair.
+    /// The pair or group.
     pub conversation: ConversationNo,
 }
 
@@ -54,10 +55,22 @@ pub struct Raised {
     pub after: Cursors,
 }
 
+/// The read cursor of a group's member, raised or high enough already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupRaised {
+    /// Whose.
+    pub key: CursorKey,
+    /// How it stood.
+    pub before: Seq,
+    /// How it stands.
+    pub after: Seq,
+}
+
 /// A connection that writes cursors.
 pub struct CursorWriter {
     client: Client,
     raise: Statement,
+    raise_groups: Statement,
 }
 
 impl CursorWriter {
@@ -66,7 +79,8 @@ impl CursorWriter {
         let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
         client.batch_execute(WRITER_OPENED).await.map_err(failed)?;
         let raise = client.prepare(RAISE_CURSORS).await.map_err(failed)?;
-        Ok(Self { client, raise })
+        let raise_groups = client.prepare(RAISE_GROUP_CURSORS).await.map_err(failed)?;
+        Ok(Self { client, raise, raise_groups })
     }
 
     /// Raises cursors, no key twice. Committed when it returns; a key without a pair is left out of the answer.
@@ -107,6 +121,41 @@ impl CursorWriter {
                         by_server: seq("new_by_server")?,
                         read: seq("new_read")?,
                     },
+                })
+            })
+            .collect()
+    }
+
+    /// Raises read cursors of groups, no key twice: at most to the head, for a former member to the last entry that one may
+    /// see. Committed when it returns; one who never was a member is left out of the answer.
+    pub async fn raise_groups(
+        &self,
+        wanted: &[(CursorKey, Seq)],
+    ) -> Result<Vec<GroupRaised>, StoreError> {
+        let column =
+            |of: fn(&(CursorKey, Seq)) -> i64| -> Vec<i64> { wanted.iter().map(of).collect() };
+        let started = Instant::now();
+        let rows = self
+            .client
+            .query(
+                &self.raise_groups,
+                &[
+                    &column(|(key, _)| key.owner.get()),
+                    &column(|(key, _)| key.conversation.get()),
+                    &column(|(_, read)| read.to_store()),
+                ],
+            )
+            .await
+            .map_err(|error| StoreError::of_write(&error, started.elapsed()))?;
+        rows.iter()
+            .map(|row| {
+                Ok(GroupRaised {
+                    key: CursorKey {
+                        owner: UserNo::from_store(get(row, "user_no")?),
+                        conversation: ConversationNo::from_store(get(row, "conversation_no")?),
+                    },
+                    before: Seq::from_store(get(row, "read")?),
+                    after: Seq::from_store(get(row, "new_read")?),
                 })
             })
             .collect()

@@ -15,8 +15,12 @@ pub mod cursors;
 pub mod dedup;
 pub mod embedded;
 pub mod folder;
+pub mod group_appends;
+pub mod group_changes;
+pub mod groups;
 pub mod identity;
 pub mod inbox;
+pub mod members;
 pub mod migrate;
 pub mod nodes;
 pub mod pairs;
@@ -24,6 +28,7 @@ mod query;
 pub mod shards;
 pub mod source;
 pub mod users;
+pub mod writer;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

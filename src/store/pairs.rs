@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use deadpool_postgres::Pool;
-use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::query::{WRITER_OPENED, get, row, rows};
+use super::query::{get, row, rows};
+use super::writer::{Writer, hash};
 use crate::domain::journal::{Found as Stored, Known, Placed, Row};
 use crate::domain::sends::Pair;
-use crate::ids::{
-    AppId, ClientMsgId, ConversationNo, Fence, InboxSeq, MessageId, NodeId, Seq, UserId, UserNo,
-};
+use crate::ids::{AppId, ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UserId, UserNo};
 
-const APPEND_PAIRS: &str = include_str!("../../sql/queries/append_pairs.sql");
-const FIND_SENDS: &str = include_str!("../../sql/queries/find_sends.sql");
-const RAISE_FENCE: &str = include_str!("../../sql/queries/raise_fence.sql");
+pub(super) const APPEND_PAIRS: &str = include_str!("../../sql/queries/append_pairs.sql");
+pub(super) const FIND_SENDS: &str = include_str!("../../sql/queries/find_sends.sql");
 const OPEN_PAIR: &str = include_str!("../../sql/queries/open_pair.sql");
 const FIND_PAIR: &str = include_str!("../../sql/queries/find_pair.sql");
 const PAIR_STATE: &str = include_str!("../../sql/queries/pair_state.sql");
@@ -27,16 +24,6 @@ const STORED_SEND: &str = include_str!("../../sql/queries/stored_send.sql");
 
 /// The entry type of a message; others are for what happens to messages afterwards.
 const ENTRY_MESSAGE: i16 = 1;
-
-/// A journal's connection, claimed and prepared.
-pub struct Writer {
-    client: Client,
-    node: NodeId,
-    journal: i32,
-    fence: Fence,
-    append: Statement,
-    find: Statement,
-}
 
 /// What an append says when it says anything.
 #[derive(Debug)]
@@ -50,23 +37,6 @@ pub enum AppendOutcome {
 }
 
 impl Writer {
-    /// Claims a journal's row on a connection of its own: waits for the statement of its former holder, and shuts out
-    /// all later ones.
-    pub async fn claim(client: Client, node: NodeId, journal: i32) -> Result<Self, StoreError> {
-        let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
-        client.batch_execute(WRITER_OPENED).await.map_err(failed)?;
-        let row = client.query_one(RAISE_FENCE, &[&node.get(), &journal]).await.map_err(failed)?;
-        let fence = Fence::from_store(get(&row, "fence")?);
-        let append = client.prepare(APPEND_PAIRS).await.map_err(failed)?;
-        let find = client.prepare(FIND_SENDS).await.map_err(failed)?;
-        Ok(Self { client, node, journal, fence, append, find })
-    }
-
-    /// Whether the connection has ended.
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
     /// Appends rows, in this order, all or none; `body` gives a row's stored form, `ids` its message id.
     pub async fn append<'a, P>(
         &self,
@@ -79,7 +49,7 @@ impl Writer {
         let answers = self
             .client
             .query(
-                &self.append,
+                &self.append_pairs,
                 &[
                     &self.node.get(),
                     &self.journal,
@@ -155,7 +125,7 @@ impl Writer {
         let sender: Vec<i64> = rows.iter().map(|row| row.sender.get()).collect();
         let found = self
             .client
-            .query(&self.find, &[&day, &key, &pair, &sender])
+            .query(&self.find_sends, &[&day, &key, &pair, &sender])
             .await
             .map_err(|error| StoreError::of_read(&error))?;
         found
@@ -246,13 +216,6 @@ impl<'a> Batch<'a> {
         (batch.owners, batch.owner_counts) = owners.into_iter().unzip();
         batch
     }
-}
-
-fn hash(stored: &[u8]) -> [u8; 16] {
-    let mut hash = [0; 16];
-    let len = stored.len().min(16);
-    hash[..len].copy_from_slice(&stored[..len]);
-    hash
 }
 
 /// Finds a user and opens the pair with them; none when there is no such user.

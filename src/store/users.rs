@@ -3,10 +3,11 @@
 use deadpool_postgres::Pool;
 
 use super::StoreError;
-use super::query::{get, row};
+use super::query::{get, row, rows};
 use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UserId, UserNo};
 
 const OPEN_USER: &str = include_str!("../../sql/queries/open_user.sql");
+const RESOLVE_USERS: &str = include_str!("../../sql/queries/resolve_users.sql");
 const LOG_IN: &str = include_str!("../../sql/queries/log_in.sql");
 const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
 const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
@@ -49,6 +50,24 @@ pub async fn open(pool: &Pool, app: AppId, user: &UserId) -> Result<UserNo, Stor
     let row =
         row.ok_or_else(|| StoreError::Refused { reason: "no user was returned".to_owned() })?;
     Ok(UserNo::from_store(get(&row, "user_no")?))
+}
+
+/// Finds users by their ids; for each, in this order, its number, or none when there is no such user.
+pub async fn resolve(
+    pool: &Pool,
+    app: AppId,
+    users: &[UserId],
+) -> Result<Vec<Option<UserNo>>, StoreError> {
+    let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let mut found = vec![None; users.len()];
+    for row in &rows(pool, RESOLVE_USERS, &[&app.get(), &ids]).await? {
+        let index: i64 = get(row, "i")?;
+        let place = usize::try_from(index - 1).ok().and_then(|index| found.get_mut(index));
+        if let Some(place) = place {
+            *place = Some(UserNo::from_store(get(row, "user_no")?));
+        }
+    }
+    Ok(found)
 }
 
 /// Logs a device in; the store orders the logins of a user.

@@ -6,7 +6,8 @@ use rookery::domain::journal::{Appended, Effect, Input, Journal, Placed, Row};
 use rookery::domain::sends::{Outcome, Pair, Refusal};
 use rookery::ids::{AppId, InboxSeq, Seq, UnixMs, UserNo};
 use rookery::store::cursors::{CursorKey, CursorWriter, Cursors};
-use rookery::store::pairs::{self, AppendOutcome, From, Writer};
+use rookery::store::pairs::{self, AppendOutcome, From};
+use rookery::store::writer::Writer;
 use rookery::store::{StoreError, conversations, inbox, users};
 
 use super::base::{Base, Body, DAY_MS, Random, append, id, now, stored};

@@ -11,8 +11,9 @@ use rookery::ids::{
     AppId, ClientMsgId, DeviceId, Incarnation, LoginNo, MessageId, NodeId, UnixMs, UserId, UserNo,
 };
 use rookery::store::connect::{Connector, MessageLoss};
-use rookery::store::pairs::{self, AppendOutcome, Writer};
+use rookery::store::pairs::{self, AppendOutcome};
 use rookery::store::users::{self, Login, LoginRequest};
+use rookery::store::writer::Writer;
 use rookery::store::{StoreError, apps, dedup, migrate};
 
 use super::common::postgres::Postgres;
@@ -146,7 +147,7 @@ pub fn now() -> UnixMs {
 }
 
 /// Message ids that rise over all calls of a process.
-fn ids(count: usize) -> Vec<MessageId> {
+pub fn ids(count: usize) -> Vec<MessageId> {
     static IDS: std::sync::Mutex<Option<Snowflakes>> = std::sync::Mutex::new(None);
     let mut ids = IDS.lock().unwrap();
     let ids = ids.get_or_insert_with(|| Snowflakes::new(1));

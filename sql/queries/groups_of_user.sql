@@ -1,0 +1,8 @@
+-- The groups that a user is a member of, by number.
+-- $1 user_no   $2 at most
+select g.id
+from group_members m
+join groups g on g.conversation_no = m.conversation_no
+where m.user_no = $1 and m.left_seq is null
+order by m.conversation_no
+limit $2
