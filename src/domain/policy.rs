@@ -72,6 +72,9 @@ pub struct Policy {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Work, Self::Meeting];
+
     /// The rules of this kind.
     pub const fn policy(self) -> Policy {
         match self {
@@ -110,7 +113,7 @@ impl Kind {
 
     /// Reads the name under which a kind is stored.
     pub fn from_store(raw: &str) -> Option<Self> {
-        [Self::Work, Self::Meeting].into_iter().find(|kind| kind.as_str() == raw)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == raw)
     }
 }
 
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn kinds_and_roles_come_back_from_the_store() {
-        for kind in [Kind::Work, Kind::Meeting] {
+        for kind in Kind::ALL {
             assert_eq!(Kind::from_store(kind.as_str()), Some(kind));
         }
         for role in [Role::Member, Role::Owner] {

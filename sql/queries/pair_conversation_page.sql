@@ -1,4 +1,4 @@
--- A page of a user's conversations, newest first, with all that a list shows of each.
+-- A page of the pairs in which a user has messages, newest first, with all that a list shows of each.
 -- $1 owner_no bigint   $2 before: last message id   $3 before: conversation_no   $4 rows at most
 -- Unread is a difference of running counts at the head and at the read cursor, less the owner's own messages.
 with page as materialized (
