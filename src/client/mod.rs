@@ -26,12 +26,14 @@
 mod backoff;
 mod clock;
 mod driver;
+mod errors;
 mod frame;
 mod inbox;
 mod outbox;
 pub mod raw;
 mod receipts;
 mod session;
+mod update;
 
 use std::fmt;
 use std::future::Future;
@@ -44,19 +46,18 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::ids::{
-    AppId, ClientMsgId, Conversation, DeviceId, Epoch, InboxSeq, LoginNo, Seq, UserId,
-};
+use crate::ids::{AppId, ClientMsgId, Conversation, DeviceId, InboxSeq, LoginNo, Seq, UserId};
 use crate::limits;
 use crate::protocol::{
-    After, Content, ConversationList, ConversationsPage, CursorCommand, CursorReply, DeliveredBy,
-    Device, ErrorBody, History, HistoryPage, Inbox, InboxPage, KickReason, Limit, Message,
-    Platform, Send, Sent,
+    After, Content, ConversationList, ConversationsPage, CursorCommand, CursorReply, Device,
+    History, HistoryPage, Inbox, InboxPage, Limit, Platform, Send, Sent,
 };
 
 use clock::ServerClock;
+pub use errors::{CallError, Ended, SendError};
 pub use inbox::Position;
 pub use outbox::OutboxError;
+pub use update::Update;
 
 /// Where a client gets a token from, each time it logs in.
 #[derive(Clone)]
@@ -129,130 +130,6 @@ fn random_device() -> DeviceId {
     let raw = format!("{:032x}", rand::random::<u128>());
     // Hexadecimal digits are in the alphabet of names; the fallback is never taken.
     DeviceId::parse(&raw).unwrap_or_else(|_| random_device())
-}
-
-/// Something that an app may want to show.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Update {
-    /// Logged in, for the first time or again.
-    Online {
-        /// This session's login number.
-        login_no: LoginNo,
-    },
-    /// The connection is gone; the client comes back by itself.
-    Offline {
-        /// How long it waits before it tries.
-        retry_in: Duration,
-    },
-    /// The store lost data. What is shown should be read anew and matched by client message id.
-    EpochChanged {
-        /// The new one.
-        epoch: Epoch,
-    },
-    /// An entry of the inbox that this client did not send itself. Each comes once, in inbox order.
-    Received(Message),
-    /// An entry of the inbox that this client sent, at its place among the others.
-    Sent(Message),
-    /// Entries are no longer in the store.
-    Missing {
-        /// The last number before them.
-        after: InboxSeq,
-        /// The first number after them.
-        before: InboxSeq,
-    },
-    /// The peer of a conversation has it up to this seq, or the server answers for a peer who is not online.
-    Delivered {
-        /// The conversation.
-        conversation: Conversation,
-        /// The highest seq.
-        seq: Seq,
-        /// To whom.
-        user: UserId,
-        /// Who says so.
-        by: DeliveredBy,
-    },
-    /// Someone has read a conversation up to this seq.
-    Read {
-        /// The conversation.
-        conversation: Conversation,
-        /// The highest seq.
-        seq: Seq,
-        /// By whom.
-        user: UserId,
-    },
-    /// The last one: the client does not come back.
-    Ended(Ended),
-}
-
-/// Why a client does not come back by itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// The app logged out.
-    #[error("logged out")]
-    LoggedOut,
-    /// The last handle was dropped.
-    #[error("no longer needed")]
-    Dropped,
-    /// The login was refused.
-    #[error("login refused: {} ({})", .0.message, code_name(.0))]
-    Refused(ErrorBody),
-    /// Another session took its place.
-    #[error("another session took its place")]
-    Kicked {
-        /// Why.
-        reason: KickReason,
-        /// The device whose login did it.
-        by: Option<DeviceId>,
-    },
-    /// The server closed the connection for good.
-    #[error("closed with {code}: {reason}")]
-    Closed {
-        /// The close code.
-        code: u16,
-        /// What the server said.
-        reason: String,
-    },
-}
-
-fn code_name(error: &ErrorBody) -> String {
-    format!("{:?}", error.code)
-}
-
-/// Why a message was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The server says no, and would again.
-    #[error("refused: {} ({})", .0.message, code_name(.0))]
-    Refused(ErrorBody),
-    /// It was not taken in.
-    #[error(transparent)]
-    NotTaken(#[from] OutboxError),
-    /// The client has ended; whether the message is stored is not known.
-    #[error(transparent)]
-    Ended(#[from] Ended),
-}
-
-/// Why a call brought nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The server says no.
-    #[error("refused: {} ({})", .0.message, code_name(.0))]
-    Refused(ErrorBody),
-    /// There is no connection, or it broke before the answer; asking again is safe.
-    #[error("not connected")]
-    NotConnected,
-    /// Too many calls wait already.
-    #[error("{} calls wait already", limits::CLIENT_CALLS)]
-    Busy,
-    /// No answer came in time.
-    #[error("no answer in {:?}", limits::CLIENT_ANSWER_WITHIN)]
-    TimedOut,
-    /// What was asked or answered has no form that both sides know.
-    #[error("not readable: {0}")]
-    Unreadable(String),
-    /// The client has ended.
-    #[error(transparent)]
-    Ended(#[from] Ended),
 }
 
 /// How a client stands.
