@@ -166,7 +166,7 @@ pub const PARTITIONS_KEPT_DAYS: i32 = 2;
 /// The longest dedup window that may be set, in days.
 pub const DEDUP_WINDOW_DAYS_MAX: u16 = 90;
 
-/// Entries that a client holds back beyond a gap in its inbox.
+/// Entries that a client holds back beyond a gap, in its inbox and in each group.
 pub const CLIENT_HELD_BACK: usize = 128;
 /// Messages that a client keeps until they are acknowledged.
 pub const CLIENT_OUTBOX: usize = 10_000;

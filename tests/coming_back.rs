@@ -284,7 +284,8 @@ async fn a_position_of_another_epoch_is_dropped() {
 
     let mut options = app.options("alice", "phone");
     let epoch = Epoch::from_store("of a database that was lost");
-    options.position = Some(Position { epoch, inbox: InboxSeq::new(1000) });
+    options.position =
+        Some(Position { epoch, inbox: InboxSeq::new(1000), groups: Default::default() });
     let mut alice = User::log_in(options).await;
 
     let told = alice
@@ -295,7 +296,7 @@ async fn a_position_of_another_epoch_is_dropped() {
         .await;
     assert_eq!(
         alice.client.status().position,
-        Some(Position { epoch: told, inbox: InboxSeq::new(1) })
+        Some(Position { epoch: told, inbox: InboxSeq::new(1), groups: Default::default() })
     );
     bob.say("alice", "after").await;
     assert_eq!(text_of(&alice.next_message().await), "after");

@@ -1,9 +1,9 @@
 //! The life of a client: it connects, converses, waits and comes back, until something ends it for good.
 //!
-//! Owns all that outlives a connection: the outbox, the place in the inbox, the receipts. What happens on one connection
-//! is in `session`.
+//! Owns all that outlives a connection: the outbox, the places in the inbox and in groups, the receipts. What happens on
+//! one connection is in `session`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +12,19 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::clock::ServerClock;
-use super::inbox::{Inbox, Learned};
+use super::membership;
 use super::outbox::Outbox;
+use super::places::{Learned, Log, Places, Taken};
 use super::raw::Connection;
 use super::receipts::Receipts;
 use super::session::{Departure, Session};
+use super::update::Waiting;
 use super::{CallError, Ended, Options, Request, SendError, Status, Update};
-use crate::ids::{ClientMsgId, Conversation, InboxSeq, LoginNo};
+use crate::ids::{ClientMsgId, Conversation, InboxSeq, LoginNo, Seq};
 use crate::limits;
 use crate::protocol::{Message, Send, Sent};
 
-/// An entry of the inbox, and whose doing it is.
+/// An entry of a log, and whose doing it is.
 #[derive(Debug)]
 pub enum Entry {
     /// Sent by this client.
@@ -35,7 +37,7 @@ pub(super) struct Driver {
     pub(super) options: Options,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) clock: Arc<ServerClock>,
-    pub(super) inbox: Inbox<Entry>,
+    pub(super) places: Places<Entry>,
     pub(super) outbox: Outbox,
     pub(super) receipts: Receipts,
     /// Given at every login but the first.
@@ -44,7 +46,7 @@ pub(super) struct Driver {
     /// Own messages that were acked as repeats and whose place in the inbox is not known yet.
     unplaced: HashSet<ClientMsgId>,
     /// Updates besides entries that wait for room.
-    waiting: VecDeque<Update>,
+    waiting: Waiting,
     pub(super) updates: mpsc::Sender<Update>,
     status: watch::Sender<Status>,
     backoff: Backoff,
@@ -61,13 +63,13 @@ impl Driver {
         let (base, cap) = options.backoff;
         let backoff = Backoff::new(base, cap);
         Self {
-            inbox: Inbox::new(options.position.clone()),
+            places: Places::new(options.position.clone()),
             outbox: Outbox::new(backoff.clone()),
             receipts: Receipts::default(),
             resume: None,
             acks: HashMap::new(),
             unplaced: HashSet::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             options,
             requests,
             clock,
@@ -165,7 +167,7 @@ impl Driver {
                 Request::LogOut => {}
             }
         }
-        self.waiting.push_back(Update::Ended(ended));
+        self.waiting.push(Update::Ended(ended));
         self.hand_out();
         while self.has_updates() && !self.updates.is_closed() {
             tokio::select! {
@@ -184,20 +186,31 @@ impl Driver {
         }
     }
 
-    /// The server has stored a message: its first answer, or a repeat of it.
-    pub(super) fn acked(&mut self, key: ClientMsgId, sent: Sent) {
-        let Some(send) = self.outbox.finished(key) else { return };
-        match sent.inbox {
-            Some(number) => {
-                let message = self.own_message(send, &sent, number);
-                self.inbox.offer(number, Entry::Own(message));
+    /// The server has stored a message: its first answer, or a repeat of it. False when a `sync` must tell where its group
+    /// begins.
+    pub(super) fn acked(&mut self, key: ClientMsgId, sent: Sent) -> bool {
+        let was_seen = self.outbox.is_stored(key);
+        let Some(send) = self.outbox.finished(key) else { return true };
+        let place = match (&sent.conversation, sent.inbox) {
+            (Conversation::Group(group), _) => Some((Log::Group(group.clone()), sent.seq.get())),
+            (Conversation::User(_), Some(number)) => Some((Log::Inbox, number.get())),
+            (Conversation::User(_), None) => None,
+        };
+        let is_placed = match place {
+            // Seen in the log, it was offered then; its group may have been left since, and is not taken up again.
+            Some(_) if was_seen => true,
+            Some((log, number)) => {
+                let message = self.own_message(send, &sent);
+                self.places.offer(&log, number, Entry::Own(message), membership::Change::None)
             }
             // Its entry is somewhere in the inbox, perhaps beyond what this client has.
             None => {
                 self.unplaced.insert(key);
+                true
             }
-        }
+        };
         self.answer(key, Ok(sent));
+        is_placed
     }
 
     /// Whether the place of a message that was acked is still unknown.
@@ -218,11 +231,11 @@ impl Driver {
         }
     }
 
-    fn own_message(&self, send: Send, sent: &Sent, number: InboxSeq) -> Message {
+    fn own_message(&self, send: Send, sent: &Sent) -> Message {
         Message {
             conversation: sent.conversation.clone(),
             seq: sent.seq,
-            inbox: Some(number),
+            inbox: sent.inbox,
             message_id: sent.message_id,
             client_msg_id: send.client_msg_id,
             from: self.options.user.clone(),
@@ -233,9 +246,9 @@ impl Driver {
         }
     }
 
-    /// Takes in an entry that was pushed or pulled.
-    pub(super) fn offer(&mut self, message: Message) {
-        let Some(number) = message.inbox else { return };
+    /// Takes in an entry that was pushed or pulled. False when a `sync` must tell where its group begins.
+    pub(super) fn offer(&mut self, message: Message) -> bool {
+        let Some((log, number)) = place_of(&message) else { return true };
         let key = message.client_msg_id;
         let is_own = message.from == self.options.user
             && (self.unplaced.remove(&key) || self.outbox.get(key).is_some());
@@ -244,15 +257,16 @@ impl Driver {
             let sent = Sent {
                 conversation: message.conversation.clone(),
                 seq: message.seq,
-                inbox: Some(number),
+                inbox: message.inbox,
                 message_id: message.message_id,
                 sent_at_ms: message.sent_at_ms,
                 duplicate: false,
             };
             self.answer(key, Ok(sent));
         }
+        let change = membership::change(&message, &self.options.user);
         let entry = if is_own { Entry::Own(message) } else { Entry::Foreign(message) };
-        self.inbox.offer(number, entry);
+        self.places.offer(&log, number, entry, change)
     }
 
     pub(super) fn logged_in(&mut self, login_no: LoginNo) {
@@ -263,60 +277,102 @@ impl Driver {
     }
 
     pub(super) fn learned(&mut self, learned: Learned) {
-        let position = self.inbox.position().cloned();
-        if let (Learned::OtherEpoch, Some(position)) = (learned, position) {
+        if let (Learned::OtherEpoch, Some(epoch)) = (learned, self.places.epoch().cloned()) {
             self.unplaced.clear();
-            self.tell(Update::EpochChanged { epoch: position.epoch });
+            self.tell(Update::EpochChanged { epoch });
         }
         self.publish_position();
     }
 
     fn publish_position(&mut self) {
-        let position = self.inbox.position().cloned();
+        let position = self.places.position();
         self.status.send_modify(|status| status.position = position);
     }
 
-    /// Puts an update behind those that wait. A newer cursor takes the place of an older one of its kind.
-    pub(super) fn tell(&mut self, update: Update) {
-        let place = self.waiting.iter().position(|own| cursor_of(own) == cursor_of(&update));
-        match place.filter(|_| cursor_of(&update).is_some()) {
-            Some(place) => self.waiting[place] = update,
-            None => self.waiting.push_back(update),
+    /// Takes note that entries of a log before `first` are not to be had.
+    pub(super) fn skip_missing(&mut self, log: &Log, first: u64) {
+        let after = self.places.at(log).unwrap_or(0);
+        if !self.places.skip_to(log, first) {
+            return;
         }
-        // Cursors and states can be asked for again; entries never wait here.
-        if self.waiting.len() > limits::CLIENT_EVENTS {
-            self.waiting.pop_front();
-        }
+        self.tell(match log {
+            Log::Inbox => {
+                let (after, before) = (InboxSeq::new(after), InboxSeq::new(first));
+                Update::Missing { after, before }
+            }
+            Log::Group(group) => {
+                let (after, before) = (Seq::new(after), Seq::new(first));
+                Update::MissingInGroup { group: group.clone(), after, before }
+            }
+        });
     }
 
-    /// Hands updates and entries to the app while it has room; the place advances with what it took.
+    /// Puts an update behind those that wait.
+    pub(super) fn tell(&mut self, update: Update) {
+        self.waiting.push(update);
+    }
+
+    /// Hands updates and entries to the app while it has room; the places advance with what it took.
     pub(super) fn hand_out(&mut self) {
-        let before = self.inbox.position().map(|position| position.inbox);
+        let mut moved = Vec::new();
         while self.has_updates() {
             let Ok(permit) = self.updates.try_reserve() else { break };
-            if let Some(update) = self.waiting.pop_front() {
+            if let Some(update) = self.waiting.pop() {
                 permit.send(update);
                 continue;
             }
-            let Some(entry) = self.inbox.take() else { break };
-            permit.send(match entry {
-                Entry::Own(message) => Update::Sent(message),
-                Entry::Foreign(message) => {
-                    if message.from != self.options.user {
+            match self.places.take() {
+                Some(Taken::Entry { log, number, entry }) => {
+                    let (message, is_own) = match entry {
+                        Entry::Own(message) => (message, true),
+                        Entry::Foreign(message) => (message, false),
+                    };
+                    if membership::change(&message, &self.options.user) == membership::Change::Ends
+                    {
+                        self.places.left_at(&log, number);
+                    }
+                    if log == Log::Inbox && message.from != self.options.user {
                         let conversation = message.conversation.clone();
                         self.receipts.has(conversation, message.seq, Instant::now());
                     }
-                    Update::Received(message)
+                    moved.push((log, Some(number)));
+                    permit.send(if is_own {
+                        Update::Sent(message)
+                    } else {
+                        Update::Received(message)
+                    });
                 }
-            });
+                Some(Taken::Over { group, last }) => {
+                    moved.push((Log::Group(group.clone()), None));
+                    permit.send(Update::GroupLeft { group, last });
+                }
+                None => break,
+            }
         }
-        if self.inbox.position().map(|position| position.inbox) != before {
-            self.publish_position();
+        if !moved.is_empty() {
+            self.publish_moves(moved);
         }
     }
 
+    /// The same as a whole position anew, without copying the places of hundreds of groups for each message.
+    fn publish_moves(&mut self, moved: Vec<(Log, Option<u64>)>) {
+        self.status.send_modify(|status| {
+            if let Some(position) = &mut status.position {
+                moved.into_iter().for_each(|(log, number)| position.moved(log, number));
+            }
+        });
+    }
+
     pub(super) fn has_updates(&self) -> bool {
-        !self.waiting.is_empty() || self.inbox.has_next()
+        !self.waiting.is_empty() || self.places.has_next()
+    }
+}
+
+/// The log that an entry belongs to, and its number there.
+fn place_of(message: &Message) -> Option<(Log, u64)> {
+    match &message.conversation {
+        Conversation::Group(group) => Some((Log::Group(group.clone()), message.seq.get())),
+        Conversation::User(_) => Some((Log::Inbox, message.inbox?.get())),
     }
 }
 
@@ -324,14 +380,5 @@ impl Driver {
 pub(super) async fn room(updates: &mpsc::Sender<Update>) {
     if updates.reserve().await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// What a cursor update is about: its kind and its conversation.
-fn cursor_of(update: &Update) -> Option<(bool, &Conversation)> {
-    match update {
-        Update::Delivered { conversation, .. } => Some((true, conversation)),
-        Update::Read { conversation, .. } => Some((false, conversation)),
-        _ => None,
     }
 }

@@ -35,8 +35,8 @@ pub enum Ended {
     },
 }
 
-fn code_name(error: &ErrorBody) -> String {
-    format!("{:?}", error.code)
+fn code_name(error: &ErrorBody) -> &'static str {
+    error.code.as_str()
 }
 
 /// Why a message was not sent.

@@ -28,13 +28,18 @@ mod clock;
 mod driver;
 mod errors;
 mod frame;
-mod inbox;
+mod groups;
+mod membership;
 mod outbox;
+mod places;
+mod pulls;
 pub mod raw;
 mod receipts;
 mod session;
+mod stream;
 mod update;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -55,8 +60,8 @@ use crate::protocol::{
 
 use clock::ServerClock;
 pub use errors::{CallError, Ended, SendError};
-pub use inbox::Position;
 pub use outbox::OutboxError;
+pub use places::Position;
 pub use update::Update;
 
 /// Where a client gets a token from, each time it logs in.
@@ -146,7 +151,7 @@ pub struct Status {
 /// What a handle asks of the driver.
 enum Request {
     Post { send: Send, ack: oneshot::Sender<Result<Sent, SendError>> },
-    Call { cmd: &'static str, body: Box<RawValue>, answer: oneshot::Sender<Answer> },
+    Call { cmd: Cow<'static, str>, body: Box<RawValue>, answer: oneshot::Sender<Answer> },
     LogOut,
 }
 
@@ -303,6 +308,16 @@ impl Client {
         self.call("conversation.list", &list).await
     }
 
+    /// Asks for what has no method here: any command and its body, both as on the wire. Messages are sent by
+    /// [`Client::post_as`], which alone keeps their order, and what keeps a session going is the client's own matter.
+    pub async fn command(
+        &self,
+        cmd: &str,
+        body: Box<RawValue>,
+    ) -> Result<Box<RawValue>, CallError> {
+        self.ask(Cow::Owned(cmd.to_owned()), body).await
+    }
+
     /// Ends the session and the client.
     pub async fn log_out(self) -> Ended {
         // When the driver is gone already, the status says why.
@@ -319,6 +334,11 @@ impl Client {
     ) -> Result<R, CallError> {
         let unreadable = |error: serde_json::Error| CallError::Unreadable(error.to_string());
         let body = serde_json::value::to_raw_value(body).map_err(unreadable)?;
+        let ok = self.ask(Cow::Borrowed(cmd), body).await?;
+        serde_json::from_str(ok.get()).map_err(unreadable)
+    }
+
+    async fn ask(&self, cmd: Cow<'static, str>, body: Box<RawValue>) -> Answer {
         let (answer, answered) = oneshot::channel();
         if self.requests.send(Request::Call { cmd, body, answer }).await.is_err() {
             return Err(ended(&self.status).into());
@@ -326,7 +346,7 @@ impl Client {
         match tokio::time::timeout(limits::CLIENT_ANSWER_WITHIN, answered).await {
             Err(_) => Err(CallError::TimedOut),
             Ok(Err(_)) => Err(ended(&self.status).into()),
-            Ok(Ok(answer)) => serde_json::from_str(answer?.get()).map_err(unreadable),
+            Ok(Ok(answer)) => answer,
         }
     }
 }

@@ -103,6 +103,12 @@ impl Outbox {
         self.by_key.get(&key).and_then(|number| self.entries.get(number)).map(|entry| &entry.send)
     }
 
+    /// Whether the message with that id is here and was seen in its log.
+    pub fn is_stored(&self, key: ClientMsgId) -> bool {
+        let entry = self.by_key.get(&key).and_then(|number| self.entries.get(number));
+        entry.is_some_and(|entry| entry.is_stored)
+    }
+
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -1,5 +1,6 @@
 //! One connection of a client: commands under way, their answers, events, and what is due when.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -12,13 +13,15 @@ use tokio::time::Instant;
 
 use super::driver::{Driver, room};
 use super::frame::{self, Incoming};
+use super::places::Log;
+use super::pulls::Pulls;
 use super::raw::{Connection, Parted, WsMessage};
 use super::{Answer, CallError, Ended, Request, SendError, Update};
-use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, Seq};
+use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
-    Code, CursorCommand, ErrorBody, Event, Inbox, InboxPage, KickReason, Limit, LoggedIn, Login,
-    Logout, Ping, Pong, ReadEvent, Resume, Sync, Synced,
+    Code, CursorCommand, ErrorBody, Event, History, HistoryPage, Inbox, InboxPage, KickReason,
+    Limit, LoggedIn, Login, Logout, Message, Ping, Pong, ReadEvent, Resume, Sync, Synced,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -45,13 +48,13 @@ enum What {
     Received(Conversation, Seq),
     Ping,
     Sync,
-    Pull,
+    Pull(Log),
     Call(oneshot::Sender<Answer>),
     Logout,
 }
 
 struct Call {
-    cmd: &'static str,
+    cmd: Cow<'static, str>,
     body: Box<RawValue>,
     answer: oneshot::Sender<Answer>,
 }
@@ -66,10 +69,12 @@ pub(super) struct Session {
     heartbeat: Duration,
     heard_at: Instant,
     ping_at: Instant,
-    /// When to pull what the inbox lacks; set while it lacks something.
-    pull_at: Option<Instant>,
-    is_pulling: bool,
+    pulls: Pulls,
+    /// The `sync` that is under way, over all its pages; the next of them is asked for when it has an `after`.
+    sync: Option<Sync>,
     must_sync: bool,
+    /// When `sync` may go out, after the server asked to wait.
+    sync_at: Instant,
     must_log_out: bool,
     kicked: Option<(KickReason, Option<DeviceId>)>,
     come_back_in: Option<Duration>,
@@ -88,9 +93,10 @@ impl Session {
             heartbeat: limits::HEARTBEAT_EVERY,
             heard_at: now,
             ping_at: now + limits::HEARTBEAT_EVERY,
-            pull_at: None,
-            is_pulling: false,
+            pulls: Pulls::default(),
+            sync: None,
             must_sync: false,
+            sync_at: now,
             must_log_out: false,
             kicked: None,
             come_back_in: None,
@@ -132,13 +138,15 @@ impl Session {
     }
 
     async fn log_in(&mut self, driver: &Driver, token: String) -> Result<(), Parted> {
+        let sync = driver.places.sync();
+        self.sync = Some(sync.clone().unwrap_or_default());
         let login = Login {
             app: driver.options.app,
             user: driver.options.user.clone(),
             token,
             device: driver.options.device.clone(),
             resume: driver.resume.map(|login_no| Resume { login_no }),
-            sync: driver.inbox.position().map(position_of),
+            sync,
         };
         self.feed("login", &login, What::Login).await?;
         self.connection.flush().await
@@ -232,11 +240,11 @@ impl Session {
                 self.most_under_way = usize::try_from(login.limits.in_flight).unwrap_or(1).max(1);
                 self.heartbeat = Duration::from_secs(u64::from(login.heartbeat_s).max(1));
                 self.ping_at = now + self.heartbeat;
-                self.on_synced(driver, &login.sync);
+                self.on_synced(driver, login.sync);
                 driver.logged_in(login.login_no);
             }
             What::Send(key) => {
-                driver.acked(key, parse(ok)?);
+                self.must_sync |= !driver.acked(key, parse(ok)?);
                 if driver.is_unplaced(key) {
                     // The answer says whether its place lies beyond what this client has.
                     self.ping_at = now;
@@ -246,41 +254,64 @@ impl Session {
             What::Ping => {
                 let pong: Pong = parse(ok)?;
                 driver.clock.told(pong.server_time_ms);
-                if let Some(head) = pong.behind.and_then(|behind| behind.inbox) {
-                    driver.inbox.saw_head(head);
-                    self.pull_at = Some(now);
+                if let Some(behind) = pong.behind {
+                    if let Some(head) = behind.inbox {
+                        driver.places.saw_head(&Log::Inbox, head.get());
+                    }
+                    for (group, head) in behind.groups {
+                        driver.places.saw_head(&Log::Group(group), head.get());
+                    }
+                    self.pulls.hurry(driver.places.lacking(), now);
                 }
             }
-            What::Sync => self.on_synced(driver, &parse(ok)?),
-            What::Pull => self.on_page(driver, parse(ok)?),
+            What::Sync => self.on_synced(driver, parse(ok)?),
+            What::Pull(Log::Inbox) => {
+                let InboxPage { messages, head, .. } = parse(ok)?;
+                self.on_page(driver, Log::Inbox, messages, head.get());
+            }
+            What::Pull(log @ Log::Group(_)) => {
+                let HistoryPage { messages, head, min_seq, .. } = parse(ok)?;
+                // What one may not see is not missing.
+                driver.places.skip_to(&log, min_seq.get());
+                self.on_page(driver, log, messages, head.get());
+            }
             What::Call(answer) => drop(answer.send(Ok(ok.to_owned()))),
             What::Logout => {}
         }
         Ok(())
     }
 
-    fn on_synced(&mut self, driver: &mut Driver, synced: &Synced) {
-        let learned = driver.inbox.synced(&synced.epoch, synced.inbox);
+    fn on_synced(&mut self, driver: &mut Driver, page: Synced) {
+        let is_last = page.next.is_none() && !self.must_sync;
+        let learned = driver.places.synced(&page, is_last);
         driver.learned(learned);
-        self.pull_at = Some(Instant::now());
+        // All else is sent again unchanged, whatever the places have become meanwhile.
+        self.sync =
+            self.sync.take().zip(page.next).map(|(sync, next)| Sync { after: Some(next), ..sync });
+        self.pulls.hurry(driver.places.lacking(), Instant::now());
     }
 
-    fn on_page(&mut self, driver: &mut Driver, page: InboxPage) {
-        self.is_pulling = false;
-        let place = driver.inbox.position().map(|position| position.inbox).unwrap_or_default();
-        if let Some(first) = page.messages.first().and_then(|message| message.inbox)
-            && driver.inbox.skip_to(first)
-        {
-            driver.tell(Update::Missing { after: place, before: first });
+    fn on_page(&mut self, driver: &mut Driver, log: Log, messages: Vec<Message>, head: u64) {
+        self.pulls.answered(log.clone(), Duration::ZERO, Instant::now());
+        if driver.places.at(&log).is_none() {
+            // It was left while the page was on its way, and must not be taken up again.
+            return;
         }
-        let is_empty = page.messages.is_empty();
-        for message in page.messages {
-            driver.offer(message);
+        let first = messages.first().and_then(|first| match &log {
+            Log::Inbox => first.inbox.map(InboxSeq::get),
+            Log::Group(_) => Some(first.seq.get()),
+        });
+        if let Some(first) = first {
+            driver.skip_missing(&log, first);
         }
-        driver.inbox.saw_head(page.head);
-        // A page without entries, though some were told of, must not be asked for in a tight circle.
-        let wait = if is_empty { limits::RETRY_AFTER } else { Duration::ZERO };
-        self.pull_at = Some(Instant::now() + wait);
+        for message in messages {
+            self.must_sync |= !driver.offer(message);
+        }
+        driver.places.saw_head(&log, head);
+        if first.is_none() {
+            // A page without entries, though some were told of, must not be asked for in a tight circle.
+            self.pulls.answered(log, limits::RETRY_AFTER, Instant::now());
+        }
     }
 
     fn on_error(
@@ -313,12 +344,20 @@ impl Session {
                 }
             }
             What::Call(answer) => drop(answer.send(Err(CallError::Refused(error)))),
-            What::Pull | What::Sync if error.code.is_curable() => {
-                self.must_sync |= matches!(what, What::Sync);
-                self.is_pulling = false;
-                self.pull_at = Some(now + wait.unwrap_or(limits::RETRY_AFTER));
+            What::Pull(log) if error.code.is_curable() => {
+                self.pulls.answered(log, wait.unwrap_or(limits::RETRY_AFTER), now);
             }
-            What::Ping | What::Pull | What::Sync | What::Logout => {
+            // Nothing more of this group is for this user: not a member, or not any longer.
+            What::Pull(log @ Log::Group(_)) => {
+                driver.places.give_up(&log);
+                self.pulls.answered(log, limits::RETRY_AFTER, now);
+            }
+            What::Sync if error.code.is_curable() => {
+                self.must_sync = true;
+                self.sync = None;
+                self.sync_at = now + wait.unwrap_or(limits::RETRY_AFTER);
+            }
+            What::Ping | What::Pull(Log::Inbox) | What::Sync | What::Logout => {
                 let refused = format!("refused: {} ({:?})", error.message, error.code);
                 return Err(Parted::Lost(refused).into());
             }
@@ -328,14 +367,17 @@ impl Session {
 
     fn on_event(&mut self, driver: &mut Driver, event: Event) {
         match event {
-            Event::MessageNew(message) => driver.offer(message),
+            Event::MessageNew(message) => self.must_sync |= !driver.offer(message),
             Event::Delivered { conversation, seq, user, by } => {
                 driver.tell(Update::Delivered { conversation, seq, user, by });
             }
             Event::Read(ReadEvent::Cursor { conversation, seq, user }) => {
                 driver.tell(Update::Read { conversation, seq, user });
             }
-            Event::Read(ReadEvent::Counts { .. }) | Event::GroupChanged { .. } => {}
+            Event::Read(ReadEvent::Counts { conversation, counts }) => {
+                driver.tell(Update::ReadCounts { conversation, counts });
+            }
+            Event::GroupChanged { group } => driver.tell(Update::GroupChanged { group }),
             Event::SyncNeeded {} => self.must_sync = true,
             Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
             Event::Draining { reconnect_after_ms } => {
@@ -374,21 +416,19 @@ impl Session {
             }
             return Ok(false);
         }
-        if std::mem::take(&mut self.must_sync) {
-            let sync = driver.inbox.position().map(position_of).unwrap_or_default();
+        if let Some(sync) = self.sync_due(driver, now) {
             self.feed("sync", &sync, What::Sync).await?;
             return Ok(true);
         }
-        if let Some(after) = self.pull_due(driver, now) {
-            self.is_pulling = true;
-            let page = Inbox { after, limit: Limit::new(limits::CLIENT_HELD_BACK) };
-            self.feed("message.inbox", &page, What::Pull).await?;
+        if let Some(log) = self.pulls.next_due(driver.places.lacking(), now, rand::random) {
+            self.pull(driver, log).await?;
             return Ok(true);
         }
         if self.ping_at <= now {
             self.ping_at = now + self.heartbeat;
-            let inbox = driver.inbox.position().map(|position| position.inbox);
-            self.feed("ping", &Ping { inbox, ..Ping::default() }, What::Ping).await?;
+            let inbox = driver.places.epoch().is_some().then(|| driver.places.inbox());
+            let ping = Ping { inbox, groups: driver.places.on_screen() };
+            self.feed("ping", &ping, What::Ping).await?;
             return Ok(true);
         }
         if let Some((conversation, seq)) = driver.receipts.next_due(now) {
@@ -397,7 +437,7 @@ impl Session {
             return Ok(true);
         }
         if let Some(Call { cmd, body, answer }) = self.calls.pop_front() {
-            self.feed(cmd, &body, What::Call(answer)).await?;
+            self.feed(&cmd, &body, What::Call(answer)).await?;
             return Ok(true);
         }
         let id = self.last_id + 1;
@@ -408,18 +448,36 @@ impl Session {
         Ok(false)
     }
 
-    /// The place to pull from, when the inbox lacks something and has lacked it for long enough.
-    fn pull_due(&mut self, driver: &Driver, now: Instant) -> Option<InboxSeq> {
-        let Some(after) = driver.inbox.lacks() else {
-            self.pull_at = None;
-            return None;
-        };
-        if self.is_pulling {
+    /// The `sync` that shall go out now: the next page of the one that is under way, or a new one.
+    fn sync_due(&mut self, driver: &Driver, now: Instant) -> Option<Sync> {
+        if self.is_syncing() || self.sync_at > now {
             return None;
         }
-        let jitter = 0.5 + rand::random::<f64>();
-        let pull_at = *self.pull_at.get_or_insert(now + limits::GAP_WAIT.mul_f64(jitter));
-        (pull_at <= now).then_some(after)
+        if self.sync.is_none() && std::mem::take(&mut self.must_sync) {
+            self.sync = Some(driver.places.sync().unwrap_or_default());
+        }
+        self.sync.clone()
+    }
+
+    fn is_syncing(&self) -> bool {
+        self.under_way.values().any(|own| matches!(own.what, What::Sync))
+    }
+
+    async fn pull(&mut self, driver: &Driver, log: Log) -> Result<(), Parted> {
+        let after = driver.places.at(&log).unwrap_or(0);
+        let limit = Limit::new(limits::CLIENT_HELD_BACK);
+        match &log {
+            Log::Inbox => {
+                let page = Inbox { after: InboxSeq::new(after), limit };
+                self.feed("message.inbox", &page, What::Pull(log)).await
+            }
+            Log::Group(group) => {
+                let conversation = Conversation::Group(GroupId::clone(group));
+                let after = Some(Seq::new(after));
+                let page = History { conversation, after, before: None, limit };
+                self.feed("message.history", &page, What::Pull(log)).await
+            }
+        }
     }
 
     /// When to look again, if nothing happens before.
@@ -430,7 +488,8 @@ impl Session {
         // Without room nothing can be sent, whatever is due: an answer comes first.
         if self.is_logged_in && self.has_room() && !self.must_log_out {
             looks.push(Some(self.ping_at));
-            looks.push(self.pull_at.filter(|_| !self.is_pulling));
+            looks.push(self.pulls.due_at());
+            looks.push(Some(self.sync_at).filter(|_| self.must_sync && !self.is_syncing()));
             looks.push(driver.receipts.due_at());
             looks.push(driver.outbox.due_at());
         }
@@ -471,9 +530,4 @@ impl From<Parted> for Leaving {
 fn parse<T: DeserializeOwned>(ok: &RawValue) -> Result<T, Parted> {
     serde_json::from_str(ok.get())
         .map_err(|error| Parted::Lost(format!("an answer that is not readable: {error}")))
-}
-
-fn position_of(position: &super::Position) -> Sync {
-    let (epoch, inbox) = (Some(position.epoch.clone()), Some(position.inbox));
-    Sync { epoch, inbox, ..Sync::default() }
 }
