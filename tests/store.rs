@@ -23,3 +23,5 @@ mod group_changes;
 mod identity;
 #[path = "store/logins.rs"]
 mod logins;
+#[path = "store/unread.rs"]
+mod unread;
