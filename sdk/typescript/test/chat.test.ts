@@ -3,16 +3,31 @@ import test from "node:test";
 import {
   type Chat,
   emptyChat,
+  hasUnread,
+  readersOf,
   receiptOf,
   storedMessage,
+  withCounts,
+  withGroup,
   withMessage,
   withNewestPage,
+  withNotice,
   withOlderPage,
   withPeer,
   withRead,
+  withReads,
   withRow,
 } from "../src/chat.ts";
-import type { ConversationRow, HistoryPage, Message } from "../src/protocol.ts";
+import type {
+  Content,
+  ConversationRow,
+  GroupInfo,
+  GroupKind,
+  HistoryPage,
+  Member,
+  Message,
+  Notice,
+} from "../src/protocol.ts";
 
 const ME = "alice";
 
@@ -137,4 +152,120 @@ test("a tick says the most that is known", () => {
   assert.equal(receipt(withPeer(chat, { delivered: 9, by: "server", read: 4 })), "read");
   const read = withPeer(chat, { delivered: 4, by: "device", read: 4 });
   assert.equal(receipt(withPeer(read, { delivered: 2, by: "device" })), "read", "it never falls");
+});
+
+const GROUP = "group:eng";
+
+function info(kind: GroupKind, members = 3): GroupInfo {
+  return {
+    group: "eng",
+    conversation: GROUP,
+    kind,
+    name: "Engineers",
+    owner: "bob",
+    members,
+    created_at_ms: 1,
+    role: "member",
+  };
+}
+
+function inGroup(seq: number, from: string, content?: Content): Message {
+  return {
+    ...message(seq, from),
+    conversation: GROUP,
+    ...(content === undefined ? {} : { content }),
+  };
+}
+
+function group(kind: GroupKind, members?: number): Chat {
+  return withGroup(emptyChat(GROUP), info(kind, members));
+}
+
+function member(user: string, read: number): Member {
+  return { user, role: "member", joined_at_ms: 1, read };
+}
+
+const ADDED: Content = { type: "notice", action: "added", users: ["carol"] };
+
+test("in a work group others' words are unread, and notices are not", () => {
+  const chat = after(group("work"), inGroup(1, "bob"), inGroup(2, "bob", ADDED), inGroup(3, ME));
+
+  assert.equal(chat.unread, 1);
+  assert.equal(chat.last?.seq, 3);
+  assert.equal(withRead(chat, 2).unread, 0);
+});
+
+test("a meeting counts nothing as unread, and knows all the same that there is something to read", () => {
+  const chat = after(group("meeting"), inGroup(1, "bob", ADDED), inGroup(2, "bob"));
+
+  assert.equal(chat.unread, 0);
+  assert.equal(hasUnread(chat), true);
+  assert.equal(hasUnread(withRead(chat, 2)), false);
+});
+
+test("what came before a group's kind was known is counted when it is", () => {
+  const chat = after(emptyChat(GROUP), inGroup(8, "bob", ADDED), inGroup(9, "bob"));
+  assert.equal(chat.unread, 0);
+
+  assert.equal(withGroup(chat, info("work")).unread, 1);
+  assert.equal(withGroup(chat, info("meeting")).unread, 0);
+});
+
+test("a message of a type that is not known here is one as any other", () => {
+  const strange = { type: "hologram", url: "x" } as unknown as Content;
+
+  const chat = after(group("work"), inGroup(1, "bob", strange), inGroup(2, "bob"));
+
+  assert.deepEqual([chat.unread, seqs(chat)], [2, [1, 2]]);
+});
+
+test("readers are the most that is known: who has read a later message has read this one", () => {
+  const chat = after(group("work", 4), inGroup(1, ME), inGroup(2, ME));
+  const [first, second] = chat.messages;
+  assert.ok(first && second);
+  assert.deepEqual([readersOf(chat, first), receiptOf(chat, first)], [0, "sent"]);
+
+  const asked = withReads(chat, [member(ME, 2), member("bob", 1), member("carol", 0)], ME);
+  assert.deepEqual([readersOf(asked, first), readersOf(asked, second)], [1, 0]);
+  const told = withCounts(asked, [{ seq: 2, readers: 3 }]);
+
+  assert.deepEqual([readersOf(told, first), receiptOf(told, first)], [3, "read"]);
+  assert.equal(
+    readersOf(withReads(told, [member("bob", 1)], ME), second),
+    0,
+    "who left is no reader",
+  );
+});
+
+test("a notice names the group anew, and ends what it ends", () => {
+  const chat = group("work");
+  const told = (from: string, notice: Notice): Chat => withNotice(chat, from, notice, ME);
+
+  assert.equal(told("bob", { action: "renamed", name: "Builders" }).name, "Builders");
+  assert.equal(told("bob", { action: "renamed", name: "Builders" }).group?.name, "Builders");
+  assert.equal(told("bob", { action: "removed", users: ["carol"] }).group?.left, false);
+  assert.equal(told("bob", { action: "removed", users: ["carol", ME] }).group?.left, true);
+  assert.equal(told("bob", { action: "left" }).group?.left, false);
+  const left = told(ME, { action: "left", owner: "bob" });
+  assert.equal(left.group?.left, true);
+  assert.equal(withNotice(left, "bob", { action: "added", users: [ME] }, ME).group?.left, false);
+  const { dissolved, left: isOut } = told("bob", { action: "dissolved" }).group ?? {};
+  assert.deepEqual([dissolved, isOut], [true, true]);
+});
+
+test("a group's log begins at the first entry that one may see", () => {
+  const summary = { kind: "work" as const, name: "Engineers", members: 3, min_seq: 40 };
+  const last = inGroup(40, "bob", ADDED);
+  const listed: ConversationRow = {
+    conversation: GROUP,
+    head: 40,
+    last_message: last,
+    unread: 0,
+    read: 0,
+    group: summary,
+  };
+
+  const chat = after(withRow(emptyChat(GROUP), { ...listed, head: 39 }, ME), last);
+
+  assert.deepEqual([chat.name, chat.minSeq, chat.hasOlder], ["Engineers", 40, false]);
 });

@@ -101,12 +101,31 @@ export class Person {
     return known ?? this.next("message", (message) => textOf(message) === text);
   }
 
-  /** What the log of the conversation says, all of it. */
-  async log(other: Person): Promise<Message[]> {
+  /** What was told of that group, in its order. */
+  inGroup(group: string): Message[] {
+    return this.messages.filter(({ conversation }) => conversation === `group:${group}`);
+  }
+
+  /** Waits until such an entry of that group was told, now or before. */
+  async hearsIn(group: string, fits: (message: Message) => boolean): Promise<Message> {
+    const known = this.inGroup(group).find(fits);
+    if (known !== undefined) return known;
+    return this.next(
+      "message",
+      (message) => message.conversation === `group:${group}` && fits(message),
+    );
+  }
+
+  /** What the log of the pair with somebody says, all of it. */
+  log(other: Person): Promise<Message[]> {
+    return this.logOf(`user:${other.name}`);
+  }
+
+  /** What the log of a conversation says, all that this person may see of it. */
+  async logOf(conversation: string): Promise<Message[]> {
     const messages: Message[] = [];
     for (let more = true; more; ) {
       const after = messages.at(-1)?.seq ?? 0;
-      const conversation = `user:${other.name}`;
       const page = await this.client.history({ conversation, after, limit: 200 });
       messages.push(...page.messages);
       more = page.has_more;
