@@ -1,4 +1,5 @@
 // How times, names and texts are written for people.
+import type { Content, Notice } from "@rookery/client";
 
 const DAY_MS = 86_400_000;
 
@@ -54,6 +55,15 @@ export function initials(user: string): string {
   return letters.toUpperCase();
 }
 
+/** One or two letters for a group, whose name may be of any script. */
+export function groupInitials(name: string): string {
+  const words = name
+    .split(/[^\p{L}\p{N}\p{Extended_Pictographic}]+/u)
+    .filter((word) => word !== "");
+  const letters = words.slice(0, 2).map((word) => [...word][0] ?? "");
+  return letters.join("").toUpperCase() || "#";
+}
+
 /** One of twelve colours, the same for a user everywhere. */
 export function hue(user: string): number {
   let hash = 0;
@@ -63,6 +73,71 @@ export function hue(user: string): number {
 
 export function unreadLabel(count: number): string {
   return count > 99 ? "99+" : `${count}`;
+}
+
+/** Names of a list that are written out; the others are counted. */
+const NAMED = 3;
+
+/** Several people in a sentence: "bob, carol and 98 others". */
+export function people(names: readonly string[]): string {
+  const named = names.length <= NAMED + 1 ? names : names.slice(0, NAMED);
+  const more = names.length - named.length;
+  const all = more > 0 ? [...named, `${more} others`] : named;
+  const last = all.at(-1) ?? "nobody";
+  return all.length < 2 ? last : `${all.slice(0, -1).join(", ")} and ${last}`;
+}
+
+/** What could turn the direction of the sentence around a name. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+function quoted(name: string): string {
+  return `“${name.replace(TURNS, "")}”`;
+}
+
+/** What a notice tells, as a sentence for `me`. */
+export function noticeText(notice: Notice, from: string, me: string): string {
+  const { action, users = [], name = "", owner } = notice;
+  const who = from === me ? "You" : from;
+  const others = users.filter((user) => user !== from);
+  const whom = people(
+    others.includes(me) ? ["you", ...others.filter((user) => user !== me)] : others,
+  );
+  switch (action) {
+    case "created":
+      return `${who} created the group ${quoted(name)}${others.length > 0 ? ` with ${whom}` : ""}`;
+    case "added":
+      return `${who} added ${whom}`;
+    case "joined":
+      return `${who} joined`;
+    case "left":
+      if (owner === undefined) return `${who} left`;
+      return `${who} left. ${owner === me ? "You own" : `${owner} owns`} the group now`;
+    case "removed":
+      return `${who} removed ${whom}`;
+    case "renamed":
+      return `${who} named the group ${quoted(name)}`;
+    case "dissolved":
+      return `${who} dissolved the group`;
+    default:
+      return `${who} changed the group`;
+  }
+}
+
+/** Why a former member cannot write any more, as the notice about it tells; nothing when it is about another matter. */
+export function farewell(content: Content, from: string, me: string): string | undefined {
+  if (content.type !== "notice") return undefined;
+  const { action, users = [] } = content;
+  if (action === "left" && from === me) return "You left this group.";
+  if (action === "removed" && users.includes(me)) return `${from} removed you from this group.`;
+  if (action !== "dissolved") return undefined;
+  return from === me ? "You dissolved this group." : `${from} dissolved this group.`;
+}
+
+/** What an answer of the server says, as a sentence of its own. */
+export function sentence(message: string): string {
+  const [first = "", ...rest] = message.trim();
+  const text = first.toUpperCase() + rest.join("");
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 const URLS = /\bhttps?:\/\/[^\s<>"']+/g;

@@ -3,6 +3,11 @@ import {
   type Chat,
   ChatStore,
   type ConnectionState,
+  type GroupKind,
+  groupOf,
+  type Member,
+  type MembersPage,
+  nameIn,
   RookeryClient,
   RookeryError,
   utf8Bytes,
@@ -10,6 +15,7 @@ import {
 } from "@rookery/client";
 import type { Account } from "./account.ts";
 import { ownDevice } from "./device.ts";
+import { sentence } from "./format.ts";
 import { adoptLeftovers, LocalOutboxStorage } from "./outbox-storage.ts";
 import { unthrottledTimers } from "./timers.ts";
 
@@ -17,7 +23,26 @@ import { unthrottledTimers } from "./timers.ts";
 const CONTENT_OVERHEAD_BYTES = 64;
 const CONTENT_BYTES = 32 * 1024;
 
+/** Stands for the conversation where a command about a group met an error: the server's own words say most. */
+const ABOUT_GROUPS = "group:";
+
 const DRAFTS = "rookery.draft";
+
+/** What went wrong: for people, and what of it the page acts upon. */
+export interface Problem {
+  readonly text: string;
+  readonly code?: string;
+  /** The field of a form that is wrong. */
+  readonly field?: string;
+}
+
+export interface NewGroup {
+  readonly kind: GroupKind;
+  readonly name: string;
+  /** Made up by the server when it is empty. */
+  readonly id: string;
+  readonly members: string[];
+}
 
 let device: Promise<string> | undefined;
 
@@ -91,17 +116,28 @@ export class Messenger {
     return this.#store.chat(id);
   }
 
-  /** Brings a chat on screen. Returns what went wrong, for people. */
-  async open(id: string): Promise<string | undefined> {
-    return explained(this.#store.open(id), id);
+  /** Brings a chat on screen. Returns what went wrong. */
+  async open(id: string): Promise<Problem | undefined> {
+    try {
+      await this.#store.open(id);
+      return undefined;
+    } catch (error) {
+      return problemOf(error, id);
+    }
   }
 
   close(id: string): void {
     this.#store.close(id);
   }
 
+  /** Returns what went wrong, for people. */
   async loadOlder(id: string): Promise<string | undefined> {
-    return explained(this.#store.loadOlder(id), id);
+    try {
+      await this.#store.loadOlder(id);
+      return undefined;
+    } catch (error) {
+      return explanation(error, id);
+    }
   }
 
   loadMoreChats(): void {
@@ -149,6 +185,58 @@ export class Messenger {
     const key = `${DRAFTS}/${this.account.user}/${id}`;
     if (text === "") sessionStorage.removeItem(key);
     else sessionStorage.setItem(key, text);
+  }
+
+  /** Makes a group, and tells its conversation. Fails with a `Problem`, as all that is about groups does. */
+  async createGroup({ kind, name, id, members }: NewGroup): Promise<string> {
+    const { conversation } = await asked(
+      this.#client.groups.create({
+        ...(id === "" ? {} : { group: id }),
+        kind,
+        name,
+        ...(members.length === 0 ? {} : { members }),
+      }),
+    );
+    return conversation;
+  }
+
+  async joinGroup(group: string): Promise<void> {
+    await asked(this.#client.groups.join(group));
+    await this.#store.refresh().catch(() => {});
+  }
+
+  async renameGroup(id: string, name: string): Promise<void> {
+    await asked(this.#client.groups.rename(nameIn(id), name));
+  }
+
+  /** Tells who became a member and was none before. */
+  async invite(id: string, users: string[]): Promise<string[]> {
+    const changed = await asked(this.#client.groups.invite(nameIn(id), users));
+    return changed.users ?? [];
+  }
+
+  async removeMember(id: string, user: string): Promise<void> {
+    await asked(this.#client.groups.remove(nameIn(id), [user]));
+  }
+
+  async leaveGroup(id: string): Promise<void> {
+    await asked(this.#client.groups.leave(nameIn(id)));
+  }
+
+  async dissolveGroup(id: string): Promise<void> {
+    await asked(this.#client.groups.dissolve(nameIn(id)));
+  }
+
+  members(id: string, after: string | undefined, limit: number): Promise<MembersPage> {
+    const group = nameIn(id);
+    return asked(
+      this.#client.groups.members({ group, limit, ...(after === undefined ? {} : { after }) }),
+    );
+  }
+
+  /** All members with how far each has read; nothing where the server does not tell. */
+  reads(id: string): Promise<readonly Member[] | undefined> {
+    return asked(this.#store.loadReads(id));
   }
 
   tryNow(): void {
@@ -201,13 +289,19 @@ function browserName(): string {
   return known.find(([mark]) => userAgent.includes(mark))?.[1] ?? "Browser";
 }
 
-async function explained(work: Promise<void>, id: string): Promise<string | undefined> {
+async function asked<Answer>(work: Promise<Answer>): Promise<Answer> {
   try {
-    await work;
-    return undefined;
+    return await work;
   } catch (error) {
-    return explanation(error, id);
+    throw problemOf(error, ABOUT_GROUPS);
   }
+}
+
+function problemOf(error: unknown, id: string): Problem {
+  const text = explanation(error, id);
+  if (!(error instanceof RookeryError)) return { text };
+  const { code, field } = error;
+  return { text, code, ...(field === undefined ? {} : { field: field.replace(/\[.*$/, "") }) };
 }
 
 /** What an error means to the person who meets it. */
@@ -217,13 +311,16 @@ export function explanation(error: unknown, id: string): string {
 }
 
 export function explainCode(code: string, message: string, id: string): string {
-  const who = id.replace(/^user:/, "");
+  const isGroup = groupOf(id) !== undefined;
   switch (code) {
     case "not_found":
-      return `There is no user called ${who}.`;
+      if (isGroup) break;
+      return `There is no user called ${nameIn(id)}.`;
     case "forbidden":
+      if (isGroup) break;
       return "This is not allowed.";
     case "too_large":
+      if (id === ABOUT_GROUPS) break;
       return "The message is too long.";
     case "stale_key":
       return "It waited for too long to be sent by itself.";
@@ -245,7 +342,7 @@ export function explainCode(code: string, message: string, id: string): string {
       return "The token does not hold for this user.";
     case "token_expired":
       return "The token has run out. Ask for a new one.";
-    default:
-      return message;
   }
+  // What is wrong with a field is said beside it: its name need not be said again.
+  return sentence(message.replace(/^[a-z_.[\]0-9]+: /, ""));
 }

@@ -1,9 +1,10 @@
 import type { ChatMessage, Receipt } from "@rookery/client";
 import { useState } from "preact/hooks";
-import { exactTime, isOnlyEmoji, timeOfDay, withLinks } from "../format.ts";
+import { exactTime, hue, isOnlyEmoji, timeOfDay, withLinks } from "../format.ts";
 import { explainCode, type Messenger } from "../messenger.ts";
+import { Avatar } from "./avatar.tsx";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
-import { ReceiptMark } from "./receipt.tsx";
+import { ReadersMark, ReceiptMark } from "./receipt.tsx";
 
 const COPIED_FOR_MS = 1_500;
 
@@ -12,18 +13,22 @@ export interface BubbleProps {
   readonly message: ChatMessage;
   /** Absent at what others wrote, and in a conversation with oneself. */
   readonly receipt: Receipt | undefined;
-  readonly peer: string;
+  /** The conversation. */
+  readonly id: string;
+  /** In a group: how many have read it, and who wants to know more. */
+  readonly group?: { readonly readers: number; readonly onReaders: (() => void) | undefined };
   /** Whether the one before, or after, is of the same person and moment: they are drawn as one block. */
   readonly follows: boolean;
   readonly leads: boolean;
 }
 
-export function Bubble({ messenger, message, receipt, peer, follows, leads }: BubbleProps) {
-  const { mine, content, sentAtMs, state } = message;
+export function Bubble({ messenger, message, receipt, id, group, follows, leads }: BubbleProps) {
+  const { mine, from, content, sentAtMs, state } = message;
   const text = content.type === "text" ? content.text : undefined;
   const classes = [
     "message",
     mine ? "mine" : "theirs",
+    group !== undefined && !mine && "of-many",
     follows && "follows",
     leads && "leads",
     state === "failed" && "failed",
@@ -41,8 +46,16 @@ export function Bubble({ messenger, message, receipt, peer, follows, leads }: Bu
         if (copies && text !== undefined && getSelection()?.isCollapsed !== false) void copy(text);
       }}
     >
+      {group !== undefined && !mine && !leads && <Avatar user={from} size="small" />}
       <div class="bubble">
-        <span class="visually-hidden">{mine ? "You: " : `${peer}: `}</span>
+        {group !== undefined && !mine && !follows ? (
+          <span class={`sender hue-${hue(from)}`}>
+            {from}
+            <span class="visually-hidden">: </span>
+          </span>
+        ) : (
+          <span class="visually-hidden">{mine ? "You: " : `${from}: `}</span>
+        )}
         {text === undefined ? (
           <p class="text text-unknown">A message that this page cannot show.</p>
         ) : (
@@ -54,11 +67,16 @@ export function Bubble({ messenger, message, receipt, peer, follows, leads }: Bu
           <time dateTime={new Date(sentAtMs).toISOString()} title={exactTime(sentAtMs)}>
             {timeOfDay(sentAtMs)}
           </time>
-          {receipt !== undefined && <ReceiptMark receipt={receipt} />}
+          {receipt !== undefined &&
+            (group?.onReaders === undefined || state !== "stored" ? (
+              <ReceiptMark receipt={receipt} />
+            ) : (
+              <ReadersMark receipt={receipt} readers={group.readers} onClick={group.onReaders} />
+            ))}
         </span>
       </div>
       {text !== undefined && <CopyButton text={text} />}
-      {state === "failed" && <Failure messenger={messenger} message={message} peer={peer} />}
+      {state === "failed" && <Failure messenger={messenger} message={message} id={id} />}
     </li>
   );
 }
@@ -111,13 +129,9 @@ async function copy(text: string): Promise<boolean> {
   }
 }
 
-function Failure({
-  messenger,
-  message,
-  peer,
-}: Pick<BubbleProps, "messenger" | "message" | "peer">) {
+function Failure({ messenger, message, id }: Pick<BubbleProps, "messenger" | "message" | "id">) {
   const { error, clientMsgId } = message;
-  const why = error === undefined ? "" : explainCode(error.code, error.message, peer);
+  const why = error === undefined ? "" : explainCode(error.code, error.message, id);
   return (
     <p class="failure" role="alert">
       <span>Not sent. {why}</span>

@@ -7,11 +7,12 @@ const GROWS_TO_PX = 180;
 export function Composer({
   messenger,
   id,
-  peer,
+  to,
 }: {
   messenger: Messenger;
   id: string;
-  peer: string;
+  /** What people call the other side. */
+  to: string;
 }) {
   const [text, setText] = useState(() => messenger.draft(id));
   const [problem, setProblem] = useState<string>();
@@ -64,7 +65,7 @@ export function Composer({
           ref={field}
           rows={1}
           value={text}
-          aria-label={`Message to ${peer}`}
+          aria-label={`Message to ${to}`}
           placeholder="Write a message"
           enterkeyhint="send"
           dir="auto"

@@ -44,6 +44,25 @@ export const PlusIcon = () => (
   </Icon>
 );
 
+export const GroupIcon = () => (
+  <Icon>
+    <circle cx="9" cy="8" r="3.500" />
+    <path d="M2.500 20c0-3.600 2.900-6 6.500-6s6.500 2.400 6.500 6M16 4.800a3.500 3.500 0 0 1 0 6.400M18.500 14.500c1.900.9 3 2.800 3 5.500" />
+  </Icon>
+);
+
+export const CloseIcon = () => (
+  <Icon>
+    <path d="M6 6l12 12M18 6L6 18" />
+  </Icon>
+);
+
+export const PencilIcon = () => (
+  <Icon size={16}>
+    <path d="M4 20l1-4L16 5l3 3L8 19l-4 1zM13.500 7.500l3 3" />
+  </Icon>
+);
+
 export const SendIcon = () => (
   <Icon>
     <path d="M12 19V5M6 11l6-6 6 6" />

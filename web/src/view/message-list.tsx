@@ -1,10 +1,18 @@
-import { type Chat, type ChatMessage, receiptOf } from "@rookery/client";
+import {
+  type Chat,
+  type ChatMessage,
+  groupOf,
+  isNotice,
+  readersOf,
+  receiptOf,
+} from "@rookery/client";
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { dayName, isSameDay } from "../format.ts";
+import { dayName, exactTime, isSameDay, noticeText } from "../format.ts";
 import type { Messenger } from "../messenger.ts";
 import { Bubble } from "./bubble.tsx";
 import { DownIcon } from "./icons.tsx";
+import { ReadBy } from "./read-by.tsx";
 
 /** Messages of one person within this time are drawn as one block. */
 const BLOCK_MS = 5 * 60_000;
@@ -12,6 +20,8 @@ const BLOCK_MS = 5 * 60_000;
 const NEAR_TOP_PX = 600;
 /** Within this of the lower end, a new message keeps the end in view. */
 const NEAR_END_PX = 80;
+/** Beyond this many members a group's server does not tell who has read. */
+const MOST_WITH_READERS = 500;
 
 /** What the list looked like after it was last drawn. */
 interface Drawn {
@@ -39,6 +49,7 @@ export function MessageList({
   const [isAtEnd, setAtEnd] = useState(true);
   const [isLoadingOlder, setLoadingOlder] = useState(false);
   const [olderProblem, setOlderProblem] = useState<string>();
+  const [looksAt, setLooksAt] = useState<ChatMessage>();
   const unreadFrom = useUnreadLine(chat);
   const all = [...chat.messages, ...chat.pending];
   const { id } = chat;
@@ -135,7 +146,7 @@ export function MessageList({
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
         tabIndex={0}
         role="log"
-        aria-label={`Messages with ${chat.peer}`}
+        aria-label={`Messages with ${chat.name}`}
         // What is loaded is not read out: only what comes in is news.
         aria-busy={!chat.loaded || isLoadingOlder}
         onScroll={scrolled}
@@ -147,13 +158,21 @@ export function MessageList({
           problem={problem ?? olderProblem}
           onRetry={problem === undefined ? () => void loadOlder() : undefined}
         />
-        <ol>{rows(messenger, chat, all, unreadFrom)}</ol>
+        <ol>{rows(messenger, chat, all, unreadFrom, setLooksAt)}</ol>
       </div>
       {!isAtEnd && (
         <button type="button" class="to-end" aria-label="To the newest message" onClick={toEnd}>
           <DownIcon />
           {chat.unread > 0 && <span class="badge">{chat.unread > 99 ? "99+" : chat.unread}</span>}
         </button>
+      )}
+      {looksAt !== undefined && (
+        <ReadBy
+          messenger={messenger}
+          chat={chat}
+          message={looksAt}
+          onClose={() => setLooksAt(undefined)}
+        />
       )}
     </div>
   );
@@ -164,8 +183,12 @@ function rows(
   chat: Chat,
   all: readonly ChatMessage[],
   unreadFrom: number | undefined,
+  onReaders: (message: ChatMessage) => void,
 ): ComponentChildren[] {
   const { serverNowMs, account } = messenger;
+  const isGroup = groupOf(chat.id) !== undefined;
+  const areReadersTold =
+    chat.group?.left === false && chat.group.members > 1 && chat.group.members <= MOST_WITH_READERS;
   const drawn: ComponentChildren[] = [];
   let isMarked = false;
   all.forEach((message, index) => {
@@ -173,7 +196,11 @@ function rows(
     const after = all[index + 1];
     const newDay = before === undefined || !isSameDay(before.sentAtMs, message.sentAtMs);
     const firstUnread =
-      !isMarked && unreadFrom !== undefined && !message.mine && (message.seq ?? 0) > unreadFrom;
+      !isMarked &&
+      unreadFrom !== undefined &&
+      !message.mine &&
+      !isNotice(message) &&
+      (message.seq ?? 0) > unreadFrom;
     if (newDay) {
       const name = dayName(message.sentAtMs, serverNowMs);
       drawn.push(
@@ -190,17 +217,35 @@ function rows(
         </li>,
       );
     }
+    if (message.content.type === "notice") {
+      drawn.push(
+        <li key={message.key} class="notice" data-seq={message.seq}>
+          <span title={exactTime(message.sentAtMs)}>
+            {noticeText(message.content, message.from, account.user)}
+          </span>
+        </li>,
+      );
+      return;
+    }
     drawn.push(
       <Bubble
         key={message.key}
         messenger={messenger}
         message={message}
         receipt={
-          message.mine && (chat.peer !== account.user || message.state !== "stored")
+          message.mine && (chat.id !== `user:${account.user}` || message.state !== "stored")
             ? receiptOf(chat, message)
             : undefined
         }
-        peer={chat.peer}
+        id={chat.id}
+        {...(isGroup
+          ? {
+              group: {
+                readers: readersOf(chat, message),
+                onReaders: areReadersTold ? () => onReaders(message) : undefined,
+              },
+            }
+          : {})}
         follows={!newDay && !firstUnread && isOneBlock(before, message)}
         leads={isOneBlock(message, after)}
       />,
@@ -214,6 +259,8 @@ function isOneBlock(a: ChatMessage | undefined, b: ChatMessage | undefined): boo
     a !== undefined &&
     b !== undefined &&
     a.from === b.from &&
+    !isNotice(a) &&
+    !isNotice(b) &&
     b.sentAtMs - a.sentAtMs < BLOCK_MS &&
     isSameDay(a.sentAtMs, b.sentAtMs)
   );
@@ -255,12 +302,16 @@ function Beginning({
       <div class="beginning no-messages">
         <img src="/favicon.svg" alt="" width="72" height="72" />
         <p>
-          No messages yet. Say hello to <strong>{chat.peer}</strong>.
+          No messages yet. Say hello to <strong>{chat.name}</strong>.
         </p>
       </div>
     );
   }
-  return <div class="beginning beginning-quiet">This is where it began.</div>;
+  return (
+    <div class="beginning beginning-quiet">
+      {chat.minSeq > 1 ? "This is where you came in." : "This is where it began."}
+    </div>
+  );
 }
 
 /**

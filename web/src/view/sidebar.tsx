@@ -1,10 +1,11 @@
-import { type Chat, type ChatMessage, receiptOf } from "@rookery/client";
+import { type Chat, type ChatMessage, groupOf, receiptOf } from "@rookery/client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { shortTime, unreadLabel } from "../format.ts";
+import { noticeText, shortTime, unreadLabel } from "../format.ts";
 import type { Messenger } from "../messenger.ts";
 import { goTo, linkTo } from "../route.ts";
-import { Avatar } from "./avatar.tsx";
-import { PlusIcon, SearchIcon, SignOutIcon } from "./icons.tsx";
+import { Avatar, ChatAvatar } from "./avatar.tsx";
+import { GroupIcon, PlusIcon, SearchIcon, SignOutIcon } from "./icons.tsx";
+import { NewGroup } from "./new-group.tsx";
 import { ReceiptMark } from "./receipt.tsx";
 import { isUserId } from "./sign-in.tsx";
 
@@ -21,14 +22,15 @@ export function Sidebar({
   onSignOut: () => void;
 }) {
   const [search, setSearch] = useState("");
+  const [isGrouping, setGrouping] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLUListElement>(null);
   const { user } = messenger.account;
   const wanted = search.trim();
-  const chats = messenger.chats.value.filter(({ peer }) =>
-    peer.toLowerCase().includes(wanted.toLowerCase()),
+  const chats = messenger.chats.value.filter(({ peer, name }) =>
+    [peer, name].some((text) => text.toLowerCase().includes(wanted.toLowerCase())),
   );
-  const isNew = wanted !== "" && !chats.some(({ peer }) => peer === wanted);
+  const isNew = wanted !== "" && !chats.some(({ id }) => id === `user:${wanted}`);
 
   const start = (peer: string): void => {
     setSearch("");
@@ -68,6 +70,15 @@ export function Sidebar({
           onClick={() => field.current?.focus()}
         >
           <PlusIcon />
+        </button>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="New group"
+          title="New group, or join a meeting"
+          onClick={() => setGrouping(true)}
+        >
+          <GroupIcon />
         </button>
         <button
           type="button"
@@ -129,6 +140,7 @@ export function Sidebar({
         ))}
       </ul>
       {wanted === "" && chats.length === 0 && <EmptyList loaded={messenger.listLoaded.value} />}
+      {isGrouping && <NewGroup messenger={messenger} onClose={() => setGrouping(false)} />}
     </nav>
   );
 }
@@ -174,7 +186,7 @@ function ChatRow({
   isOpen: boolean;
   nowMs: number;
 }) {
-  const { id, peer, unread } = chat;
+  const { id, name, unread } = chat;
   const last = chat.pending.at(-1) ?? newest(chat.last, chat.messages.at(-1));
   return (
     <li>
@@ -187,12 +199,12 @@ function ChatRow({
           goTo(id);
         }}
       >
-        <Avatar user={peer} />
+        <ChatAvatar chat={chat} />
         <span class="row-text">
           <span class="row-top">
             <span class="row-name">
-              {peer}
-              {peer === me && <span class="bar-note"> (you)</span>}
+              <bdi>{name}</bdi>
+              {id === `user:${me}` && <span class="bar-note"> (you)</span>}
             </span>
             {last !== undefined && (
               <time class="row-time" dateTime={new Date(last.sentAtMs).toISOString()}>
@@ -202,10 +214,12 @@ function ChatRow({
           </span>
           <span class="row-bottom">
             <span class="row-last" dir="auto">
-              {last?.mine === true && (peer !== me || last.state !== "stored") && (
-                <ReceiptMark receipt={receiptOf(chat, last)} />
-              )}
-              {last !== undefined && preview(last)}
+              {last?.mine === true &&
+                last.content.type !== "notice" &&
+                (id !== `user:${me}` || last.state !== "stored") && (
+                  <ReceiptMark receipt={receiptOf(chat, last)} />
+                )}
+              {last !== undefined && preview(chat, last, me)}
             </span>
             {unread > 0 && (
               <span class="badge" role="img" aria-label={`${unread} unread`}>
@@ -223,8 +237,10 @@ function newest(a: ChatMessage | undefined, b: ChatMessage | undefined): ChatMes
   return (a?.seq ?? 0) >= (b?.seq ?? 0) ? a : b;
 }
 
-function preview({ content }: ChatMessage): string {
-  return content.type === "text" ? content.text : "A message that this page cannot show";
+function preview(chat: Chat, { content, from, mine }: ChatMessage, me: string): string {
+  if (content.type === "notice") return noticeText(content, from, me);
+  const text = content.type === "text" ? content.text : "A message that this page cannot show";
+  return groupOf(chat.id) === undefined || mine ? text : `${from}: ${text}`;
 }
 
 function EmptyList({ loaded }: { loaded: boolean }) {
@@ -242,7 +258,7 @@ function EmptyList({ loaded }: { loaded: boolean }) {
       <p>
         <strong>No conversations yet</strong>
       </p>
-      <p>Type a user id above to write to someone.</p>
+      <p>Type a user id above to write to someone, or make a group.</p>
     </div>
   );
 }
