@@ -113,6 +113,43 @@ export class Tab {
     return this.page.getByRole("log");
   }
 
+  get dialog(): Locator {
+    return this.page.getByRole("dialog");
+  }
+
+  get details(): Locator {
+    return this.page.getByRole("complementary");
+  }
+
+  /** Makes a group as a person does, and waits until it is on screen. */
+  async makeGroup(group: {
+    kind?: "Work" | "Meeting";
+    name: string;
+    id?: string;
+    members?: readonly string[];
+  }): Promise<void> {
+    const { kind = "Work", name, id, members = [] } = group;
+    await this.page.getByRole("button", { name: "New group" }).click();
+    await this.dialog.getByRole("radio", { name: kind }).check();
+    await this.dialog.getByLabel("Name").fill(name);
+    if (id !== undefined) await this.dialog.getByLabel("Id, by which").fill(id);
+    await this.dialog.getByLabel("Members").fill(members.join(" "));
+    await this.dialog.getByRole("button", { name: "Create" }).click();
+    await this.page.getByRole("heading", { name, level: 1 }).waitFor();
+  }
+
+  /** Opens what is known about the group on screen. */
+  async openDetails(): Promise<Locator> {
+    await this.page.getByRole("button", { name: "About this group" }).click();
+    await this.details.waitFor();
+    return this.details;
+  }
+
+  /** Waits for a line about the group in its log. */
+  async reads(notice: string): Promise<void> {
+    await this.log.locator(".notice").getByText(notice, { exact: true }).waitFor();
+  }
+
   row(peer: string): Locator {
     return this.page.getByRole("link", { name: new RegExp(`\\b${peer}\\b`) });
   }

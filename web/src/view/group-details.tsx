@@ -307,13 +307,14 @@ function ReadState({ chat, member, nowMs }: { chat: Chat; member: Member; nowMs:
       </span>
     );
   }
-  return <span class="member-read">{behind(words, read, nowMs)}</span>;
+  return <span class="member-read">{readUntil(words, read, nowMs)}</span>;
 }
 
-function behind(words: readonly ChatMessage[], read: number, nowMs: number): string {
+function readUntil(words: readonly ChatMessage[], read: number, nowMs: number): string {
+  if (read === 0) return "Has read nothing yet";
   const latest = words.filter(({ seq = 0 }) => seq <= read).at(-1);
   if (latest === undefined) return "Has not read the latest messages";
-  return `Has read up to ${shortTime(latest.sentAtMs, nowMs)}`;
+  return `Has read until ${shortTime(latest.sentAtMs, nowMs).replace("Y", "y")}`;
 }
 
 function Invite({
