@@ -19,9 +19,13 @@ mod group_appends;
 mod group_base;
 #[path = "store/group_changes.rs"]
 mod group_changes;
+#[path = "store/group_reads.rs"]
+mod group_reads;
 #[path = "store/identity.rs"]
 mod identity;
 #[path = "store/logins.rs"]
 mod logins;
+#[path = "store/shards.rs"]
+mod shards;
 #[path = "store/unread.rs"]
 mod unread;

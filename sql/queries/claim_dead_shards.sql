@@ -1,6 +1,6 @@
 -- Takes shards of other nodes whose lease is over, a few at a time, under a new epoch; none while our own lease has not been
--- held without a break for as long as a lease lasts, since the database was started too: then all leases look as if over.
--- $1 node   $2 incarnation   $3 lease in seconds   $4 shards at most
+-- held without a break for so long, since the database was started too: then all leases look as if over.
+-- $1 node   $2 incarnation   $3 how long, in seconds   $4 shards at most
 -- FOR UPDATE waits for the appends in flight, in the order in which they lock; FOR SHARE looks at the lease again, should
 -- it be renewed at this very moment.
 with dead as materialized (

@@ -227,7 +227,9 @@ impl Node {
     async fn claim(&self, client: &Client) -> Result<(), StoreError> {
         let since = Instant::now();
         loop {
-            let claimed = shards::claim_dead(client, self.id, self.incarnation).await?;
+            // Whoever renewed its lease all that time would have been seen by others too: they are gone, not we.
+            let held_for = limits::LEASE;
+            let claimed = shards::claim_dead(client, self.id, self.incarnation, held_for).await?;
             if claimed > 0 {
                 tracing::info!(claimed, "shards of nodes that are gone were claimed");
             }

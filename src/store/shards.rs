@@ -1,5 +1,7 @@
 //! Who owns which shard: claims, each under a new epoch, all by the database's clock.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::StoreError;
@@ -25,18 +27,19 @@ pub async fn claim_own(
     Ok(())
 }
 
-/// Takes some shards of nodes whose lease is over, if our own was held for long enough.
+/// Takes some shards of nodes whose lease is over, if our own has been held for so long, and the database was up.
 ///
 /// Returns how many: with as many as one statement takes there may be more.
 pub async fn claim_dead(
     client: &Client,
     node: NodeId,
     incarnation: Incarnation,
+    held_for: Duration,
 ) -> Result<usize, StoreError> {
-    let lease_s = limits::LEASE.as_secs_f64();
+    let held_s = held_for.as_secs_f64();
     let most = limits::SHARDS_CLAIMED_AT_ONCE as i64;
     let claimed = client
-        .execute(CLAIM_DEAD_SHARDS, &[&node.get(), &incarnation.get(), &lease_s, &most])
+        .execute(CLAIM_DEAD_SHARDS, &[&node.get(), &incarnation.get(), &held_s, &most])
         .await
         .map_err(|error| StoreError::of_read(&error))?;
     Ok(usize::try_from(claimed).unwrap_or(usize::MAX))
