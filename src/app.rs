@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::ServiceConfig;
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -33,6 +32,7 @@ use crate::store::folder::{DataFolder, FolderError};
 use crate::store::identity::HighWaterFile;
 use crate::store::migrate;
 use crate::store::source::{self, Choice, Database, SourceError};
+use crate::tcp;
 
 pub use demo::{Demo, DemoUser};
 use signals::Signals;
@@ -68,6 +68,8 @@ pub struct Launch {
 pub struct Ready {
     /// The outer port.
     pub http: SocketAddr,
+    /// The port of frames over TCP.
+    pub tcp: SocketAddr,
     /// The inside port.
     pub inside: SocketAddr,
     /// Whether there are demo users.
@@ -178,6 +180,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     };
     let node = folder.node()?;
     let outer = take_port("http", &settings.http.host, settings.http.port)?;
+    let native = take_port("tcp", &settings.tcp.host, settings.tcp.port)?;
     let inner = take_port("inside", &settings.inside.host, settings.inside.port)?;
     let inside_address = inner.address();
     let readiness = Readiness::default();
@@ -204,8 +207,9 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
                 readiness,
                 progress: progress.clone(),
             };
-            let tell_ready = |http, demo| tell_ready(&Ready { http, inside: inside_address, demo });
-            let served = node.serve(&database, &signals.stop, outer, tell_ready).await;
+            let (http, tcp) = (outer.address(), native.address());
+            let tell_ready = |demo| tell_ready(&Ready { http, tcp, inside: inside_address, demo });
+            let served = node.serve(&database, &signals.stop, outer, native, tell_ready).await;
             progress("stopping");
             database.close().await;
             served
@@ -239,9 +243,10 @@ impl Node {
         database: &Database,
         stop: &CancellationToken,
         outer: BoundPort,
-        tell_ready: impl FnOnce(SocketAddr, Demo),
+        native: BoundPort,
+        tell_ready: impl FnOnce(Demo),
     ) -> Result<(), ServeError> {
-        let address = outer.address();
+        let (address, tcp_address) = (outer.address(), native.address());
         let (pool, demo) = tokio::select! {
             prepared = self.prepare_store(database, address) => prepared?,
             () = stop.cancelled() => return Ok(()),
@@ -262,14 +267,20 @@ impl Node {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let route =
             WebSocketRoute { engine: engine.clone(), origins: self.settings.http.origins.clone() };
-        let clients = http::serve(outer, workers, move |config: &mut ServiceConfig| {
-            http::outer_routes(config, &route);
-        })
-        .map_err(|error| cannot_listen("http", &address.ip().to_string(), address.port(), error))?;
+        let connections = usize::try_from(self.settings.limits.connections).unwrap_or(usize::MAX);
+        let clients = http::serve_outer(outer, workers, connections, route).map_err(|error| {
+            cannot_listen("http", &address.ip().to_string(), address.port(), error)
+        })?;
         let handle = clients.handle();
         let served = tokio::spawn(clients);
+        let native = native
+            .listen()
+            .and_then(|listener| tcp::Server::start(listener, engine.clone(), workers))
+            .map_err(|error| {
+                cannot_listen("tcp", &tcp_address.ip().to_string(), tcp_address.port(), error)
+            })?;
         self.readiness.tell(SERVING, true, None);
-        tell_ready(address, demo);
+        tell_ready(demo);
 
         tokio::pin!(keeping);
         let fault = tokio::select! {
@@ -278,6 +289,7 @@ impl Node {
             () = engine.writer_ended() => Some(ServeError::WriterEnded),
         };
         self.readiness.tell(SERVING, false, Some("stopping"));
+        native.stop().await;
         engine.drain().await;
         handle.stop(true).await;
         keep.cancel();
@@ -314,6 +326,7 @@ impl Node {
             dedup_window_days: window_days,
             sends_per_s: self.settings.limits.sends_per_s,
             sends_burst: self.settings.limits.sends_burst,
+            connections: self.settings.limits.connections,
         };
         let engine = Engine::start(node.clone(), pool.clone(), settings);
         engine.started().await;
@@ -398,7 +411,7 @@ fn serve_inside(
 ) -> Result<ServerHandle, ServeError> {
     let (readiness, shown) = (readiness.clone(), metrics.clone());
     let address = port.address();
-    let server = http::serve(port, 1, move |config| inside::routes(config, &readiness, &shown))
+    let server = http::serve_inside(port, move |config| inside::routes(config, &readiness, &shown))
         .map_err(|error| {
             cannot_listen("inside", &address.ip().to_string(), address.port(), error)
         })?;

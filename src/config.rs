@@ -24,6 +24,8 @@ pub struct Settings {
     pub data_dir: String,
     /// The port of the page, the WebSocket and, later, REST.
     pub http: Http,
+    /// The port of native clients.
+    pub tcp: Tcp,
     /// The port of health and metrics.
     pub inside: Inside,
     /// Where the messages are kept.
@@ -32,13 +34,13 @@ pub struct Settings {
     pub receipts: Receipts,
     /// How long a repeated message is recognised.
     pub dedup: Dedup,
-    /// How much one client may ask for.
+    /// How much clients may ask for.
     pub limits: Limits,
     /// What is written to standard error.
     pub log: Log,
 }
 
-/// Settings of what one client may ask for.
+/// Settings of what clients may ask for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
@@ -46,11 +48,13 @@ pub struct Limits {
     pub sends_per_s: u32,
     /// Messages that one session may send at once beyond that.
     pub sends_burst: u32,
+    /// WebSocket and TCP connections at once.
+    pub connections: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sends_per_s: 2_000, sends_burst: 4_000 }
+        Self { sends_per_s: 2_000, sends_burst: 4_000, connections: 50_000 }
     }
 }
 
@@ -70,6 +74,22 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { host: "127.0.0.1".to_owned(), port: 8800, origins: Vec::new() }
+    }
+}
+
+/// Settings of the port for frames over TCP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tcp {
+    /// The address or name to listen on.
+    pub host: String,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: 8801 }
     }
 }
 
@@ -309,17 +329,22 @@ impl Settings {
 
     fn check(&self) -> Result<(), SettingsError> {
         let mut faults = Vec::new();
-        for (key, host) in [("http.host", &self.http.host), ("inside.host", &self.inside.host)] {
+        let listeners = [
+            ("http", &self.http.host, self.http.port),
+            ("tcp", &self.tcp.host, self.tcp.port),
+            ("inside", &self.inside.host, self.inside.port),
+        ];
+        for (nth, (key, host, port)) in listeners.into_iter().enumerate() {
             if host.trim().is_empty() {
-                faults.push(format!("{key} is empty, expected an address or a host name"));
+                faults.push(format!("{key}.host is empty, expected an address or a host name"));
             }
-        }
-        let (http, inside) = (&self.http, &self.inside);
-        if http.port != 0 && http.port == inside.port && http.host == inside.host {
-            faults.push(format!(
-                "http.port and inside.port are both {}, expected two ports",
-                http.port
-            ));
+            for (other, _, _) in listeners[nth + 1..].iter().filter(|(_, its_host, its_port)| {
+                port != 0 && (*its_host, *its_port) == (host, port)
+            }) {
+                faults.push(format!(
+                    "{key}.port and {other}.port are both {port}, expected two ports"
+                ));
+            }
         }
         if self.database.pool_size == 0 || self.database.pool_size > 1000 {
             faults.push(format!(
@@ -340,6 +365,13 @@ impl Settings {
             if rate == 0 {
                 faults.push(format!("limits.{key} is 0, expected at least 1 message"));
             }
+        }
+        let most = limits::CONNECTIONS_MAX;
+        if self.limits.connections == 0 || self.limits.connections > most {
+            faults.push(format!(
+                "limits.connections is {}, expected 1 to {most} connections",
+                self.limits.connections
+            ));
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             faults.push(format!(
@@ -638,6 +670,8 @@ mod tests {
             ("ROOKERY__DEDUP__WINDOW_DAYS", "91", "dedup.window_days is 91, expected 1 to 90 days"),
             ("ROOKERY__LIMITS__SENDS_PER_S", "0", "limits.sends_per_s is 0, expected at least 1"),
             ("ROOKERY__LIMITS__SENDS_BURST", "0", "limits.sends_burst is 0, expected at least 1"),
+            ("ROOKERY__LIMITS__CONNECTIONS", "0", "limits.connections is 0, expected 1 to 1000000"),
+            ("ROOKERY__TCP__PORT", "8800", "http.port and tcp.port are both 8800"),
         ] {
             let error = from_env(&[(name, value)]).unwrap_err().to_string();
 

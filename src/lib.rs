@@ -4,6 +4,7 @@
 //!
 //! - [`app`]: builds the parts and wires them, in order.
 //! - [`http`]: ports, the WebSocket adapter, the web client's files, health, metrics.
+//! - [`tcp`]: the adapter for native clients. Both stand on `net`, one connection's reading and writing.
 //! - [`actors`]: sessions, users, journals, the registry; each owns its state and none waits.
 //! - [`client`]: a client that keeps every rule of the protocol, and a bare connection that keeps none.
 //! - [`cluster`]: what makes this process a node.
@@ -24,5 +25,7 @@ pub mod domain;
 pub mod http;
 pub mod ids;
 pub mod limits;
+mod net;
 pub mod protocol;
 pub mod store;
+pub mod tcp;

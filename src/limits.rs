@@ -75,6 +75,12 @@ pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the kernel keeps trying to reach a silent peer with what was written.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The most connections that a node may be set to take.
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
+
+/// Connections to the port of health and metrics; more wait to be accepted.
+pub const INSIDE_CONNECTIONS: usize = 1_000;
+
 /// How often a client shall send a `ping`.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 /// Two lost heartbeats and some slack; one lost packet must not end a session. Then 4003.
@@ -83,6 +89,8 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(50);
 pub const BACKLOG: i32 = 1024;
 /// How long a client may take to send the head of an HTTP request.
 pub const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+/// How long an HTTP connection that is closed here goes on reading, so that its peer gets the answer.
+pub const DISCONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long HTTP requests in flight are waited for when the server stops.
 pub const REQUESTS_DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take to log in. Then 4004.
@@ -98,8 +106,6 @@ pub const USER_MAILBOX: usize = 4096;
 pub const REGISTRY_MAILBOX: usize = 16_384;
 /// Messages that wait for a journal or for the gatherer of cursors.
 pub const JOURNAL_MAILBOX: usize = 16_384;
-/// Frames and effects that wait for a WebSocket adapter.
-pub const ADAPTER_MAILBOX: usize = 16;
 
 /// Sessions of one user on one node.
 pub const SESSIONS_PER_USER: usize = 64;

@@ -159,8 +159,10 @@ fn serve(loaded: Loaded, data_dir: PathBuf, loss: MessageLoss) -> anyhow::Result
 /// What a person or a script reads on standard output once the server is ready.
 fn announcement(ready: &Ready) -> String {
     let page = format!("http://{}/", ready.page());
-    let mut text =
-        format!("rookery ready http={} inside={}\n  page   {page}\n", ready.http, ready.inside);
+    let mut text = format!(
+        "rookery ready http={} tcp={} inside={}\n  page   {page}\n",
+        ready.http, ready.tcp, ready.inside
+    );
     match &ready.demo {
         Demo::On(users) => {
             for user in users {

@@ -58,7 +58,10 @@ fn a_ready_server_says_so_once_with_its_real_ports() {
 
     let stdout = node.stdout();
     let first = stdout.lines().next().unwrap();
-    assert_eq!(first, format!("rookery ready http={} inside={}", node.http(), node.inside()));
+    assert_eq!(
+        first,
+        format!("rookery ready http={} tcp={} inside={}", node.http(), node.tcp(), node.inside())
+    );
     assert_eq!(stdout.matches("rookery ready").count(), 1);
     assert!(stdout.contains(&format!("http://{}/", node.http())), "{stdout}");
 }

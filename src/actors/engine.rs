@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::cursors::CursorActor;
 use super::journal::{JournalActor, Retire};
@@ -36,6 +36,8 @@ pub struct EngineSettings {
     pub sends_per_s: u32,
     /// Messages that one session may send at once beyond that.
     pub sends_burst: u32,
+    /// WebSocket and TCP connections of this node.
+    pub connections: u32,
 }
 
 /// The actors of a node; cheap to clone.
@@ -43,6 +45,12 @@ pub struct EngineSettings {
 pub struct Engine {
     shared: Arc<Shared>,
 }
+
+/// One of the places that a node has for connections; free again when this is dropped.
+#[derive(Debug)]
+pub struct ConnectionPlace(
+    #[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit,
+);
 
 pub(super) struct Shared {
     pub(super) node: Arc<Node>,
@@ -53,6 +61,7 @@ pub(super) struct Shared {
     pub(super) journals: Vec<Addr<JournalActor>>,
     pub(super) cursors: Addr<CursorActor>,
     pub(super) reads: Semaphore,
+    places: Arc<Semaphore>,
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
     writers: Arc<Writers>,
     sessions: AtomicU64,
@@ -116,6 +125,9 @@ impl Engine {
             journals,
             cursors,
             reads: Semaphore::new(limits::READS_AT_ONCE),
+            places: Arc::new(Semaphore::new(
+                usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
             writers,
             sessions: AtomicU64::new(1),
             lives: AtomicU64::new(1),
@@ -127,6 +139,11 @@ impl Engine {
             }
         });
         Self { shared }
+    }
+
+    /// Takes one of the places that this node has for connections, if one is free.
+    pub fn take_place(&self) -> Option<ConnectionPlace> {
+        self.shared.places.clone().try_acquire_owned().ok().map(ConnectionPlace)
     }
 
     /// Whether all writers have a connection to the store, and when that changes.

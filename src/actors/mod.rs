@@ -14,7 +14,7 @@ mod session;
 mod user;
 mod wire;
 
-pub use engine::{Engine, EngineSettings, ReadReceipts};
+pub use engine::{ConnectionPlace, Engine, EngineSettings, ReadReceipts};
 pub use session::{SessionHandle, Transport};
 
 use crate::protocol::codec::Codec;

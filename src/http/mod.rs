@@ -8,16 +8,20 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use self::ws::WebSocketRoute;
 use crate::limits;
+use crate::net;
 use crate::protocol::WEBSOCKET_PATH;
-use actix_web::dev::Server;
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::http::header::UPGRADE;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, Error, HttpResponse, HttpServer};
 use socket2::{Domain, Protocol, Socket, Type};
 
-mod frame_watch;
+mod frames;
 pub mod inside;
-mod peer;
 pub mod web;
 pub mod ws;
 
@@ -63,24 +67,17 @@ fn bind(address: SocketAddr) -> io::Result<BoundPort> {
     Ok(BoundPort { socket, address })
 }
 
-/// Serves what `routes` adds on a port, with `workers` threads.
+/// Serves the port of health and metrics, with one thread.
 ///
 /// Stopped by the handle of the returned server alone: signals are the application's matter.
-pub fn serve<F>(port: BoundPort, workers: usize, routes: F) -> io::Result<Server>
+pub fn serve_inside<F>(port: BoundPort, routes: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    let server = HttpServer::new(move || {
-        let headers = DefaultHeaders::new()
-            .add(("X-Content-Type-Options", "nosniff"))
-            .add(("Referrer-Policy", "no-referrer"));
-        App::new().wrap(headers).configure(routes.clone())
-    });
-    // Small frames must leave at once: waiting to fill a packet costs a hundred times the rate.
+    let server = HttpServer::new(move || App::new().wrap(headers()).configure(routes.clone()));
     Ok(server
-        .workers(workers)
-        .tcp_nodelay(true)
-        .on_connect(peer::on_connect)
+        .workers(1)
+        .max_connections(limits::INSIDE_CONNECTIONS)
         .client_request_timeout(limits::REQUEST_WITHIN)
         .shutdown_timeout(limits::REQUESTS_DRAIN_WITHIN.as_secs())
         .disable_signals()
@@ -88,10 +85,60 @@ where
         .run())
 }
 
-/// What stands behind the outer port.
-pub fn outer_routes(config: &mut ServiceConfig, websocket: &WebSocketRoute) {
+/// Serves the outer port: the page, and WebSockets, which leave the HTTP server with their first request.
+///
+/// Each thread takes `connections` at most; more wait to be accepted. Stopped by the handle of the returned server alone.
+pub fn serve_outer(
+    port: BoundPort,
+    threads: usize,
+    connections: usize,
+    websocket: WebSocketRoute,
+) -> io::Result<Server> {
+    let address = port.address();
+    let factory = move || {
+        let app = App::new().wrap(headers()).configure(outer_routes).into_factory();
+        let websocket = websocket.clone();
+        HttpService::build()
+            .client_request_timeout(limits::REQUEST_WITHIN)
+            .client_disconnect_timeout(limits::DISCONNECT_WITHIN)
+            .local_addr(address)
+            .on_connect_ext(|stream: &TcpStream, _| {
+                if let Err(error) = net::prepare(stream) {
+                    tracing::debug!(%error, "a connection cannot be set up");
+                }
+            })
+            .upgrade(fn_service(move |(request, framed)| {
+                ws::attend(request, framed, websocket.clone())
+            }))
+            .h1(map_config(app.map_err(|error: Error| error.error_response()), |()| {
+                AppConfig::default()
+            }))
+            .tcp()
+    };
+    Ok(Server::build()
+        .workers(threads)
+        .max_concurrent_connections(connections)
+        .shutdown_timeout(limits::REQUESTS_DRAIN_WITHIN.as_secs())
+        .disable_signals()
+        .listen("outer", port.listen()?, factory)?
+        .run())
+}
+
+fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("Referrer-Policy", "no-referrer"))
+}
+
+fn outer_routes(config: &mut ServiceConfig) {
     config
-        .app_data(Data::new(websocket.clone()))
-        .route(WEBSOCKET_PATH, actix_web::web::get().to(ws::open))
+        .route(WEBSOCKET_PATH, actix_web::web::route().to(no_websocket))
         .configure(web::configure);
+}
+
+/// A request that asks for no upgrade.
+async fn no_websocket() -> HttpResponse {
+    HttpResponse::UpgradeRequired()
+        .insert_header((UPGRADE, "websocket"))
+        .body("expected a WebSocket\n")
 }

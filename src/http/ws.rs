@@ -1,32 +1,27 @@
-//! The WebSocket adapter: frames in, frames out, and RFC 6455's own closes. The session behind it knows no socket.
+//! The WebSocket adapter: messages in, messages out, and RFC 6455's own closes. The session behind it knows no socket.
 //!
-//! The only file that names the deprecated WebSocket crate. Two things about that crate shape it: its actor is not polled
-//! while the peer does not read, so a batch of frames that was handed to it waits in its mailbox and a session hands over
-//! one batch at a time; and it cannot be told to stop reading, so its input passes a gate that is shut while the session
-//! has no room, and where frames that announce too much are stopped before they are kept.
+//! The HTTP server hands a connection over with its first request, and nothing of that server is left beside it then. One
+//! task reads, and waits while the session has no room.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::pin::Pin;
+use std::cell::OnceCell;
+use std::convert::Infallible;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll, Waker, ready};
 
-use actix::prelude::*;
-use actix_http::ws::Item;
-use actix_web::error::PayloadError;
-use actix_web::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use actix_web::{Error, HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{
-    self, CloseCode, CloseReason, ProtocolError, WebsocketContext, WsResponseBuilder,
-};
+use actix_codec::Framed;
+use actix_http::Request;
+use actix_http::h1;
+use actix_http::ws::{HandshakeError, hash_key, verify_handshake};
+use actix_web::http::header::{HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
+use actix_web::http::{StatusCode, Version};
+use actix_web::rt::net::TcpStream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
 
-use super::frame_watch::FrameWatch;
-use super::peer::PeerSocket;
-use crate::actors::{Engine, SessionHandle, Transport, open_session};
-use crate::limits;
-use crate::protocol::SUBPROTOCOL_JSON;
+use super::frames::{self, FrameReader, Incoming, Kind, Violation};
+use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
+use crate::net::Connection;
+use crate::protocol::WEBSOCKET_PATH;
 use crate::protocol::codec::Codec;
 
 /// What the adapter is set to.
@@ -38,318 +33,264 @@ pub struct WebSocketRoute {
     pub origins: Vec<String>,
 }
 
-/// Answers the upgrade.
-pub async fn open(
-    request: HttpRequest,
-    payload: web::Payload,
-    route: web::Data<WebSocketRoute>,
-) -> Result<HttpResponse, Error> {
-    if !origin_is_allowed(&request, &route.origins) {
-        return Ok(HttpResponse::Forbidden().body("this origin is not in http.origins\n"));
+/// Answers a request to upgrade, and serves the WebSocket to its end.
+pub async fn attend(
+    request: Request,
+    framed: Framed<TcpStream, h1::Codec>,
+    route: WebSocketRoute,
+) -> Result<(), Infallible> {
+    let answer = judge(&request, &route);
+    drop(request);
+    let parts = framed.into_parts();
+    let connection = Connection::new(parts.io);
+    // What was still to be written to earlier requests goes first.
+    let mut head = parts.write_buf;
+    match answer {
+        Ok(Accepted { accept, asked, place: _place }) => {
+            head.extend_from_slice(&switching(&accept, asked));
+            connection.write_aside(head.freeze());
+            let codec = match asked {
+                Subprotocol::Asked(codec) => codec,
+                Subprotocol::Default => Codec::Json,
+            };
+            serve(&connection, parts.read_buf, &route.engine, codec).await;
+            connection.linger().await;
+        }
+        Err(refused) => {
+            head.extend_from_slice(&refused.response());
+            connection.finish(head.freeze());
+            connection.linger().await;
+        }
     }
-    if !subprotocol_is_known(&request) {
-        let message = format!("expected the subprotocol {SUBPROTOCOL_JSON}, or none\n");
-        return Ok(HttpResponse::BadRequest().body(message));
+    Ok(())
+}
+
+/// What an upgrade is given.
+struct Accepted {
+    accept: [u8; 28],
+    asked: Subprotocol,
+    place: ConnectionPlace,
+}
+
+/// Why there is no upgrade, as HTTP tells it.
+struct Refused {
+    status: StatusCode,
+    /// A header that says more.
+    header: Option<&'static str>,
+    message: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, header: None, message: message.into() }
     }
-    let gate = Gate::default();
-    let connection = Connection {
-        engine: route.engine.clone(),
-        peer: request.conn_data::<PeerSocket>().cloned(),
-        gate: gate.clone(),
-        session: None,
-        incoming: VecDeque::new(),
-        busy: false,
-        fragments: None,
-    };
-    let watch = FrameWatch::new(limits::FRAME_BYTES);
-    WsResponseBuilder::new(connection, &request, Gated { payload, gate, watch })
-        .protocols(&[SUBPROTOCOL_JSON])
-        .frame_size(limits::FRAME_BYTES)
-        .start()
+
+    fn with(self, header: &'static str) -> Self {
+        Self { header: Some(header), ..self }
+    }
+
+    fn response(&self) -> Vec<u8> {
+        let header = self.header.map(|header| format!("{header}\r\n")).unwrap_or_default();
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
+             x-content-type-options: nosniff\r\n{header}connection: close\r\n\r\n{}",
+            self.status,
+            self.message.len(),
+            self.message
+        )
+        .into_bytes()
+    }
+}
+
+fn judge(request: &Request, route: &WebSocketRoute) -> Result<Accepted, Refused> {
+    let headers = &request.head().headers;
+    if request.path() != WEBSOCKET_PATH {
+        return Err(Refused::new(StatusCode::NOT_FOUND, "there is no WebSocket at this path\n"));
+    }
+    if !origin_is_allowed(headers, &route.origins) {
+        let message = "this origin is not in http.origins\n";
+        return Err(Refused::new(StatusCode::FORBIDDEN, message));
+    }
+    verify_handshake(request.head()).map_err(|error| match error {
+        HandshakeError::GetMethodRequired => {
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n").with("allow: GET")
+        }
+        HandshakeError::UnsupportedVersion => {
+            Refused::new(StatusCode::UPGRADE_REQUIRED, "expected version 13 of WebSocket\n")
+                .with("upgrade: websocket\r\nsec-websocket-version: 13")
+        }
+        error => Refused::new(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    })?;
+    if request.version() < Version::HTTP_11 {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "expected HTTP/1.1\n"));
+    }
+    let key =
+        headers.get(SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes())).ok_or_else(|| {
+            Refused::new(StatusCode::BAD_REQUEST, "expected 16 bytes in Sec-WebSocket-Key\n")
+        })?;
+    let asked = subprotocol(headers).ok_or_else(|| {
+        let known = Codec::ALL.map(Codec::subprotocol).join(" or ");
+        let message = format!("expected the subprotocol {known}, or none\n");
+        Refused::new(StatusCode::BAD_REQUEST, message)
+    })?;
+    let place = route.engine.take_place().ok_or_else(|| {
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections\n")
+            .with("retry-after: 1")
+    })?;
+    Ok(Accepted { accept: hash_key(key.as_bytes()), asked, place })
+}
+
+fn switching(accept: &[u8], asked: Subprotocol) -> Vec<u8> {
+    let mut head =
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        sec-websocket-accept: "
+            .to_vec();
+    head.extend_from_slice(accept);
+    if let Subprotocol::Asked(codec) = asked {
+        head.extend_from_slice(b"\r\nsec-websocket-protocol: ");
+        head.extend_from_slice(codec.subprotocol().as_bytes());
+    }
+    head.extend_from_slice(b"\r\n\r\n");
+    head
 }
 
 /// A browser says from which page it comes; other clients say nothing and are let in.
-fn origin_is_allowed(request: &HttpRequest, allowed: &[String]) -> bool {
-    let Some(origin) = request.headers().get(ORIGIN) else { return true };
+fn origin_is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     if allowed.iter().any(|allowed| allowed == origin) {
         return true;
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     // The whole authority, not an end of it: `evil-example.org` is not `example.org`.
     authority.is_some() && authority == host
 }
 
-fn subprotocol_is_known(request: &HttpRequest) -> bool {
-    let mut asked = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).peekable();
-    asked.peek().is_none()
-        || asked.any(|header| {
-            header
-                .to_str()
-                .is_ok_and(|names| names.split(',').any(|name| name.trim() == SUBPROTOCOL_JSON))
-        })
+/// Whether a key is what RFC 6455 asks for.
+fn is_key(key: &[u8]) -> bool {
+    STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }
 
-/// Shut while the session has no room.
-#[derive(Clone, Default)]
-struct Gate {
-    shut: Rc<Cell<bool>>,
-    /// A frame was announced that is longer than may be.
-    overrun: Rc<Cell<bool>>,
-    waiting: Rc<RefCell<Option<Waker>>>,
+/// The subprotocol that a connection is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subprotocol {
+    /// It asked for this one.
+    Asked(Codec),
+    /// It asked for none.
+    Default,
 }
 
-impl Gate {
-    fn shut(&self) {
-        self.shut.set(true);
+/// The first of those that are asked for that is known; `None` when none of them is.
+fn subprotocol(headers: &HeaderMap) -> Option<Subprotocol> {
+    let mut asked = headers.get_all(SEC_WEBSOCKET_PROTOCOL).peekable();
+    if asked.peek().is_none() {
+        return Some(Subprotocol::Default);
     }
-
-    fn open(&self) {
-        self.shut.set(false);
-        if let Some(waker) = self.waiting.borrow_mut().take() {
-            waker.wake();
-        }
-    }
+    asked
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .find_map(|name| Codec::ALL.into_iter().find(|codec| codec.subprotocol() == name.trim()))
+        .map(Subprotocol::Asked)
 }
 
-/// The request's body, read only while the gate is open.
-struct Gated {
-    payload: web::Payload,
-    gate: Gate,
-    watch: FrameWatch,
-}
-
-impl Stream for Gated {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        if self.gate.shut.get() {
-            *self.gate.waiting.borrow_mut() = Some(task.waker().clone());
-            return Poll::Pending;
-        }
-        let next = ready!(Pin::new(&mut self.payload).poll_next(task));
-        if let Some(Ok(bytes)) = &next
-            && self.watch.pass(bytes).is_err()
-        {
-            self.gate.overrun.set(true);
-            return Poll::Ready(Some(Err(PayloadError::Overflow)));
-        }
-        Poll::Ready(next)
-    }
-}
-
-/// Frames for the peer.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Write(Vec<Bytes>);
-
-/// The end, after what was written.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Close {
-    code: u16,
-    reason: &'static str,
+fn kind(codec: Codec) -> Kind {
+    if codec.is_text() { Kind::Text } else { Kind::Binary }
 }
 
 /// What a session can do with its socket.
 struct Socket {
-    /// Long-lived: a clone for each message would bring a slot of its own each time.
-    connection: Addr<Connection>,
-    peer: Option<PeerSocket>,
+    connection: Connection,
+    kind: Kind,
+    session: Rc<OnceCell<SessionHandle>>,
 }
 
 impl Transport for Socket {
     fn write(&self, frames: Vec<Bytes>) {
-        // There is room: a session hands over one batch at a time. An adapter that is gone has told the session.
-        let _ = self.connection.try_send(Write(frames));
+        /// A head of ours is ten bytes at most.
+        const HEAD: usize = 10;
+        let mut batch =
+            BytesMut::with_capacity(frames.iter().map(|frame| HEAD + frame.len()).sum());
+        for frame in frames {
+            frames::put_message(&mut batch, self.kind, &frame);
+        }
+        let session = self.session.clone();
+        self.connection.write(batch.freeze(), move || {
+            if let Some(session) = session.get() {
+                session.written();
+            }
+        });
     }
 
     fn close(&self, code: u16, reason: &'static str) {
-        let _ = self.connection.try_send(Close { code, reason });
+        self.connection.finish(frames::close(Some(code), reason));
     }
 
     fn cut(&self) {
-        if let Some(peer) = &self.peer {
-            peer.cut();
-        }
+        self.connection.cut();
     }
 }
 
-/// One WebSocket.
-struct Connection {
-    engine: Engine,
-    peer: Option<PeerSocket>,
-    gate: Gate,
-    session: Option<SessionHandle>,
-    /// Frames that were read together with the one that the session has; at most one read's worth.
-    incoming: VecDeque<Bytes>,
-    /// Whether the session has a frame and no room for another.
-    busy: bool,
-    fragments: Option<Fragments>,
-}
+/// Tells the session that its connection is over, even where the server ends the task that reads.
+struct Gone(Rc<OnceCell<SessionHandle>>);
 
-struct Fragments {
-    text: BytesMut,
-    count: usize,
-}
-
-impl Actor for Connection {
-    type Context = WebsocketContext<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(limits::ADAPTER_MAILBOX);
-        let socket = Socket { connection: ctx.address(), peer: self.peer.clone() };
-        self.session = Some(open_session(&self.engine, Box::new(socket), Codec::Json));
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(session) = &self.session {
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.get() {
             session.gone();
         }
     }
 }
 
-impl Handler<Write> for Connection {
-    type Result = ();
-
-    fn handle(&mut self, Write(frames): Write, ctx: &mut Self::Context) {
-        for frame in frames {
-            match bytestring(frame) {
-                Some(text) => ctx.text(text),
-                None => tracing::error!("a frame of ours is no text"),
-            }
+/// Serves a connection until one side has closed it.
+async fn serve(connection: &Connection, first: BytesMut, engine: &Engine, codec: Codec) {
+    let (cell, connection) = (Rc::new(OnceCell::new()), connection.clone());
+    let socket =
+        Socket { connection: connection.clone(), kind: kind(codec), session: cell.clone() };
+    let session = open_session(engine, Box::new(socket), codec);
+    let gone = Gone(cell);
+    let session = gone.0.get_or_init(|| session);
+    match read(&connection, session, FrameReader::new(kind(codec)), first).await {
+        Ended::Closed(code) => connection.finish(frames::close(code, "")),
+        Ended::Broken(Violation { code, reason }) => {
+            connection.finish(frames::close(Some(code), reason));
         }
-        if let Some(session) = &self.session {
-            session.written();
-        }
+        Ended::Vanished => {}
     }
 }
 
-impl Handler<Close> for Connection {
-    type Result = ();
-
-    fn handle(&mut self, Close { code, reason }: Close, ctx: &mut Self::Context) {
-        end(ctx, code.into(), reason);
-    }
+/// How the peer ended a connection.
+enum Ended {
+    /// It closed.
+    Closed(Option<u16>),
+    /// It broke the rules.
+    Broken(Violation),
+    /// It is gone.
+    Vanished,
 }
 
-impl StreamHandler<Result<ws::Message, ProtocolError>> for Connection {
-    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
-        match message {
-            Ok(ws::Message::Text(text)) => self.receive(text.into_bytes(), ctx),
-            Ok(ws::Message::Continuation(item)) => self.assemble(item, ctx),
-            Ok(ws::Message::Binary(_)) => {
-                end(ctx, CloseCode::Unsupported, "this subprotocol is text");
+async fn read(
+    connection: &Connection,
+    session: &SessionHandle,
+    mut frames: FrameReader,
+    first: BytesMut,
+) -> Ended {
+    let mut come = Some(first);
+    while let Some(bytes) = come {
+        let mut bytes = &bytes[..];
+        while let Some(incoming) = frames.read(&mut bytes) {
+            match incoming {
+                Ok(Incoming::Message(message)) => session.frame(message).await,
+                Ok(Incoming::Ping(payload)) => {
+                    connection.write_aside(frames::pong(&payload));
+                    session.heard();
+                }
+                Ok(Incoming::Pong) => session.heard(),
+                Ok(Incoming::Close(code)) => return Ended::Closed(code),
+                Err(violation) => return Ended::Broken(violation),
             }
-            Ok(ws::Message::Ping(data)) => {
-                ctx.pong(&data);
-                self.heard();
-            }
-            Ok(ws::Message::Pong(_)) => self.heard(),
-            Ok(ws::Message::Close(reason)) => {
-                ctx.close(reason.map(|reason| CloseReason { description: None, ..reason }));
-                ctx.stop();
-            }
-            Ok(ws::Message::Nop) => {}
-            Err(error) => self.broken(&error, ctx),
         }
+        come = connection.read().await;
     }
-}
-
-impl Connection {
-    fn receive(&mut self, frame: Bytes, ctx: &mut WebsocketContext<Self>) {
-        self.incoming.push_back(frame);
-        if !self.busy {
-            self.pass_on(ctx);
-        }
-    }
-
-    /// Passes the oldest frame on, and the next when the session has room again.
-    fn pass_on(&mut self, ctx: &mut WebsocketContext<Self>) {
-        let Some(session) = &self.session else { return };
-        let Some(frame) = self.incoming.pop_front() else {
-            self.gate.open();
-            return;
-        };
-        self.busy = true;
-        self.gate.shut();
-        let taken = session.frame(frame);
-        ctx.spawn(taken.into_actor(self).map(|(), connection, ctx| {
-            connection.busy = false;
-            connection.pass_on(ctx);
-        }));
-    }
-
-    fn assemble(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
-        let (part, last) = match item {
-            Item::FirstText(part) => {
-                self.fragments = Some(Fragments { text: BytesMut::new(), count: 0 });
-                (part, false)
-            }
-            Item::FirstBinary(_) => {
-                return end(ctx, CloseCode::Unsupported, "this subprotocol is text");
-            }
-            Item::Continue(part) => (part, false),
-            Item::Last(part) => (part, true),
-        };
-        let Some(fragments) = &mut self.fragments else {
-            return end(ctx, CloseCode::Protocol, "a fragment without a beginning");
-        };
-        fragments.count += 1;
-        // Counted as well as measured: empty fragments cost memory too.
-        if fragments.count > limits::FRAGMENTS
-            || fragments.text.len() + part.len() > limits::FRAME_BYTES
-        {
-            return end(ctx, CloseCode::Size, "the message is too large");
-        }
-        fragments.text.extend_from_slice(&part);
-        if !last {
-            return;
-        }
-        let text = self.fragments.take().map(|fragments| fragments.text.freeze());
-        match text.and_then(bytestring) {
-            Some(text) => self.receive(text.into_bytes(), ctx),
-            None => end(ctx, CloseCode::Invalid, "the text is not UTF-8"),
-        }
-    }
-
-    fn heard(&self) {
-        if let Some(session) = &self.session {
-            session.heard();
-        }
-    }
-
-    fn broken(&self, error: &ProtocolError, ctx: &mut WebsocketContext<Self>) {
-        match error {
-            ProtocolError::Io(_) if self.gate.overrun.get() => {
-                end(ctx, CloseCode::Size, "the frame is too large");
-            }
-            ProtocolError::Overflow => end(ctx, CloseCode::Size, "the frame is too large"),
-            ProtocolError::Io(error) if is_bad_utf8(error) => {
-                end(ctx, CloseCode::Invalid, "the text is not UTF-8");
-            }
-            // Reserved bits, which the crate tells apart by this kind alone.
-            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                end(ctx, CloseCode::Protocol, "the frame breaks RFC 6455");
-            }
-            // The peer has vanished: nobody is left to be told.
-            ProtocolError::Io(_) => ctx.stop(),
-            _ => end(ctx, CloseCode::Protocol, "the frame breaks RFC 6455"),
-        }
-    }
-}
-
-/// The crate tells bad text and a broken connection apart by their words alone.
-fn is_bad_utf8(error: &std::io::Error) -> bool {
-    error.to_string().contains("utf-8")
-}
-
-fn bytestring(text: Bytes) -> Option<bytestring::ByteString> {
-    bytestring::ByteString::try_from(text).ok()
-}
-
-fn end(ctx: &mut WebsocketContext<Connection>, code: CloseCode, reason: &str) {
-    ctx.close(Some(CloseReason { code, description: Some(reason.to_owned()) }));
-    ctx.stop();
+    Ended::Vanished
 }

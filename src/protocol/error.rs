@@ -158,6 +158,8 @@ impl ErrorBody {
 pub enum CloseCode {
     /// 1000: the client logged out.
     Normal,
+    /// 1009: a frame announced more than may be. A WebSocket is closed with it by the rules of RFC 6455 alone.
+    TooLarge,
     /// 4000: a fault of the server.
     Internal,
     /// 4001: the node is stopping.
@@ -176,11 +178,14 @@ pub enum CloseCode {
     Kicked,
     /// 4503: the user may not log in.
     Banned,
+    /// 4504: what the client speaks is not this protocol.
+    NotThisProtocol,
 }
 
 impl CloseCode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Normal,
+        Self::TooLarge,
         Self::Internal,
         Self::Draining,
         Self::TooSlow,
@@ -190,12 +195,14 @@ impl CloseCode {
         Self::BadToken,
         Self::Kicked,
         Self::Banned,
+        Self::NotThisProtocol,
     ];
 
     /// The number on the wire.
     pub fn number(self) -> u16 {
         match self {
             Self::Normal => 1000,
+            Self::TooLarge => 1009,
             Self::Internal => 4000,
             Self::Draining => 4001,
             Self::TooSlow => 4002,
@@ -205,6 +212,7 @@ impl CloseCode {
             Self::BadToken => 4500,
             Self::Kicked => 4501,
             Self::Banned => 4503,
+            Self::NotThisProtocol => 4504,
         }
     }
 
@@ -212,6 +220,7 @@ impl CloseCode {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Normal => "logged out",
+            Self::TooLarge => "the frame is too large",
             Self::Internal => "a fault of the server",
             Self::Draining => "the server is stopping",
             Self::TooSlow => "the client reads too slowly",
@@ -221,6 +230,7 @@ impl CloseCode {
             Self::BadToken => "the token does not hold",
             Self::Kicked => "another session took its place",
             Self::Banned => "the user may not log in",
+            Self::NotThisProtocol => "this is not the protocol that is spoken here",
         }
     }
 

@@ -21,8 +21,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["ids", "limits", "domain", "store"]),
     ("callbacks", &["ids", "limits", "domain", "store"]),
     ("actors", &["ids", "limits", "protocol", "domain", "store", "cluster", "callbacks"]),
-    ("http", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors"]),
-    ("tcp", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors"]),
+    ("net", &["limits"]),
+    ("http", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors", "net"]),
+    ("tcp", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors", "net"]),
     ("client", &["ids", "limits", "protocol"]),
     ("bench", EVERYTHING),
     ("app", EVERYTHING),
@@ -41,6 +42,7 @@ const EVERYTHING: &[&str] = &[
     "cluster",
     "callbacks",
     "actors",
+    "net",
     "http",
     "tcp",
     "client",
@@ -59,9 +61,6 @@ pub const UNSAFE_FILE: &str = "store/child.rs";
 
 /// Compiled for tests alone: it compares the TypeScript client's types, which are committed, with those made from ours.
 const GOLDEN_FILE_TEST: &str = "protocol/typescript.rs";
-
-/// The only file that may name the deprecated WebSocket crate.
-pub const WEBSOCKET_FILE: &str = "http/ws.rs";
 
 impl File {
     /// The module of the table that this file belongs to.
@@ -136,10 +135,7 @@ fn actor_crate(file: &File, paths: &[Path]) -> Vec<String> {
     let mut found = Vec::new();
     for path in paths {
         let name = path.segments[0].as_str();
-        if name == "actix_web_actors" && file.name != WEBSOCKET_FILE {
-            let why = format!("only src/{WEBSOCKET_FILE} names the deprecated `actix_web_actors`");
-            found.push(file.at(path.line, &why));
-        } else if is_actix(name) && !MAY_NAME_ACTIX.contains(&file.module()) {
+        if is_actix(name) && !MAY_NAME_ACTIX.contains(&file.module()) {
             let why = format!("`{}` must not know `{name}`", file.module());
             found.push(file.at(path.line, &why));
         }
@@ -149,11 +145,6 @@ fn actor_crate(file: &File, paths: &[Path]) -> Vec<String> {
 
 fn is_actix(name: &str) -> bool {
     name == "actix" || name.starts_with("actix_")
-}
-
-/// Whether a file names the deprecated WebSocket crate.
-pub fn names_websocket_crate(file: &File) -> bool {
-    paths(&file.text).iter().any(|path| path.segments[0] == "actix_web_actors")
 }
 
 /// Refuses `unsafe` and every mention of its lint, except the one that denies it for the crate.

@@ -48,6 +48,7 @@ pub fn program(data_dir: &Path) -> Command {
     }
     command
         .env("ROOKERY__HTTP__PORT", "0")
+        .env("ROOKERY__TCP__PORT", "0")
         .env("ROOKERY__INSIDE__PORT", "0")
         .env("ROOKERY__DATA_DIR", data_dir)
         // Away from the rookery.toml of the repository.
@@ -68,7 +69,7 @@ pub struct Node {
     env: Vec<(String, String)>,
     stdout: Lines,
     stderr: Lines,
-    ready: Option<(SocketAddr, SocketAddr)>,
+    ready: Option<(SocketAddr, SocketAddr, SocketAddr)>,
     /// The PostgreSQL that was running when the server was killed.
     orphan: Option<u32>,
     // Removed when the server is gone.
@@ -127,7 +128,7 @@ impl Node {
             let (_, rest) = line.split_once(name).unwrap();
             rest.split(' ').next().unwrap().parse::<SocketAddr>().unwrap()
         };
-        self.ready = Some((address("http="), address("inside=")));
+        self.ready = Some((address("http="), address("tcp="), address("inside=")));
     }
 
     /// Runs a command of the program beside the server, with the same settings, to its end.
@@ -140,9 +141,14 @@ impl Node {
         self.ready.expect("the server is ready").0
     }
 
+    /// The port of frames over TCP.
+    pub fn tcp(&self) -> SocketAddr {
+        self.ready.expect("the server is ready").1
+    }
+
     /// The inside port.
     pub fn inside(&self) -> SocketAddr {
-        self.ready.expect("the server is ready").1
+        self.ready.expect("the server is ready").2
     }
 
     /// The process.

@@ -89,6 +89,7 @@ export class Server {
       env: {
         ...process.env,
         ROOKERY__HTTP__PORT: port(this.#http),
+        ROOKERY__TCP__PORT: "0",
         ROOKERY__INSIDE__PORT: port(this.#inside),
       },
       stdio: ["ignore", "pipe", "pipe"],

@@ -3,8 +3,10 @@
 use actix::prelude::*;
 use bytes::Bytes;
 
-use super::{Frame, Heard, SessionActor, TransportGone, TransportReady};
+use super::{Break, Frame, Heard, SessionActor, Speak, TransportGone, TransportReady};
 use crate::actors::mailbox;
+use crate::protocol::CloseCode;
+use crate::protocol::codec::Codec;
 
 /// What an adapter can do for a session. Nothing here waits.
 pub trait Transport: 'static {
@@ -34,6 +36,16 @@ impl SessionHandle {
     /// The adapter can take more frames.
     pub fn written(&self) {
         mailbox::insist(&self.address, TransportReady);
+    }
+
+    /// The peer has said which codec it speaks; to be told before its first frame.
+    pub fn speaks(&self, codec: Codec) {
+        mailbox::insist(&self.address, Speak(codec));
+    }
+
+    /// The peer has broken the transport's rules: the session tells it so and closes the connection.
+    pub fn end(&self, code: CloseCode) {
+        mailbox::insist(&self.address, Break(code));
     }
 
     /// Something was heard from the peer that is no frame.

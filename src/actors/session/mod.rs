@@ -41,6 +41,16 @@ use crate::protocol::{
 #[rtype(result = "()")]
 struct Frame(Bytes);
 
+/// The peer speaks this codec.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Speak(Codec);
+
+/// The peer has broken the transport's rules.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Break(CloseCode);
+
 /// Something from the peer that is no frame.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -258,6 +268,23 @@ impl Handler<Frame> for SessionActor {
             // Dropped when the session ends; there is nothing to wait for then.
             let _ = wait.await;
         })
+    }
+}
+
+impl Handler<Speak> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Speak(codec): Speak, _: &mut Self::Context) {
+        self.codec = codec;
+    }
+}
+
+impl Handler<Break> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Break(code): Break, _: &mut Self::Context) {
+        self.close(code);
+        self.pump();
     }
 }
 

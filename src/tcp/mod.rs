@@ -1,0 +1,150 @@
+//! The TCP adapter: a byte that picks the codec, then frames with their length before them, both ways.
+//!
+//! One task accepts and hands the sockets to threads of its own, in turn. There one task reads for each connection, and
+//! waits while the session has no room; writing is done as the session asks for it. TCP knows no close codes, so
+//! `session.closing` is the last frame, and what the peer still sends is thrown away until it closes too.
+
+mod frames;
+
+use std::cell::OnceCell;
+use std::io;
+use std::net;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Arbiter, ArbiterHandle};
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use self::frames::{FrameReader, TooLong};
+use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
+use crate::net::{Connection, prepare};
+use crate::protocol::CloseCode;
+use crate::protocol::codec::Codec;
+
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Takes clients until it is stopped.
+pub struct Server {
+    stop: CancellationToken,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts to take clients on a port that is listened on, on so many threads. To be called within the actix system.
+    pub fn start(listener: net::TcpListener, engine: Engine, threads: usize) -> io::Result<Self> {
+        let listener = TcpListener::from_std(listener)?;
+        let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let accepting = tokio::spawn(async move {
+            tokio::select! {
+                () = accept(listener, &engine, &arbiters) => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+        Ok(Self { stop, accepting })
+    }
+
+    /// Takes no more clients; the port is free when it returns. The sessions end with the engine's drain.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // Fails only when the task has panicked, and then it is over too.
+        let _ = self.accepting.await;
+    }
+}
+
+async fn accept(listener: TcpListener, engine: &Engine, arbiters: &[ArbiterHandle]) {
+    for arbiter in arbiters.iter().cycle() {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a TCP connection cannot be taken");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        // Closed at once: whoever is one too many must not cost anything.
+        let Some(place) = engine.take_place() else { continue };
+        let Ok(stream) = prepared(stream) else { continue };
+        let engine = engine.clone();
+        arbiter.spawn_fn(move || {
+            actix::spawn(attend(stream, engine, place));
+        });
+    }
+}
+
+/// The socket as one that another thread can take.
+fn prepared(stream: TcpStream) -> io::Result<net::TcpStream> {
+    prepare(&stream)?;
+    stream.into_std()
+}
+
+/// Serves one connection to its end.
+async fn attend(stream: net::TcpStream, engine: Engine, _place: ConnectionPlace) {
+    let connection = match TcpStream::from_std(stream) {
+        Ok(stream) => Connection::new(stream),
+        Err(error) => return tracing::warn!(%error, "a TCP connection cannot be read"),
+    };
+    let cell = Rc::new(OnceCell::new());
+    let socket = Socket { connection: connection.clone(), session: cell.clone() };
+    // Until the first byte says otherwise; what is wrong with that byte is told in JSON as well.
+    let session = open_session(&engine, Box::new(socket), Codec::Json);
+    let session = cell.get_or_init(|| session);
+    if let Err(code) = read(&connection, session).await {
+        session.end(code);
+        connection.linger().await;
+    }
+    session.gone();
+}
+
+/// Reads until the peer has closed, or tells why no more can be read.
+async fn read(connection: &Connection, session: &SessionHandle) -> Result<(), CloseCode> {
+    let mut frames = FrameReader::default();
+    let mut speaks = None;
+    while let Some(bytes) = connection.read().await {
+        let mut bytes = &bytes[..];
+        if speaks.is_none()
+            && let Some((first, rest)) = bytes.split_first()
+        {
+            let codec = Codec::ALL.into_iter().find(|codec| codec.first_byte() == *first);
+            session.speaks(codec.ok_or(CloseCode::NotThisProtocol)?);
+            (speaks, bytes) = (codec, rest);
+        }
+        while let Some(frame) = frames.read(&mut bytes) {
+            match frame {
+                Ok(frame) => session.frame(frame).await,
+                Err(TooLong) => return Err(CloseCode::TooLarge),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a session can do with its socket.
+struct Socket {
+    connection: Connection,
+    session: Rc<OnceCell<SessionHandle>>,
+}
+
+impl Transport for Socket {
+    fn write(&self, frames: Vec<Bytes>) {
+        let session = self.session.clone();
+        self.connection.write(frames::batch(&frames), move || {
+            if let Some(session) = session.get() {
+                session.written();
+            }
+        });
+    }
+
+    fn close(&self, _: u16, _: &'static str) {
+        // The peer was told why, in the last frame.
+        self.connection.finish(Bytes::new());
+    }
+
+    fn cut(&self) {
+        self.connection.cut();
+    }
+}
