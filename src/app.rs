@@ -327,6 +327,7 @@ impl Node {
             sends_per_s: self.settings.limits.sends_per_s,
             sends_burst: self.settings.limits.sends_burst,
             connections: self.settings.limits.connections,
+            group_sleep: Duration::from_secs(u64::from(self.settings.groups.sleep_after_s)),
         };
         let engine = Engine::start(node.clone(), pool.clone(), settings);
         engine.started().await;

@@ -35,6 +35,9 @@ pub struct Settings {
     /// How long a repeated message is recognised.
     pub dedup: Dedup,
     /// How much clients may ask for.
+    /// How groups are kept.
+    pub groups: Groups,
+    /// How much one client may ask for.
     pub limits: Limits,
     /// What is written to standard error.
     pub log: Log,
@@ -172,6 +175,20 @@ pub struct Dedup {
 impl Default for Dedup {
     fn default() -> Self {
         Self { window_days: 7 }
+    }
+}
+
+/// Settings of groups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Groups {
+    /// For how many seconds a group has nothing to do before it leaves the memory.
+    pub sleep_after_s: u32,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { sleep_after_s: 600 }
     }
 }
 
@@ -357,6 +374,13 @@ impl Settings {
             faults.push(format!(
                 "dedup.window_days is {}, expected 1 to {most} days",
                 self.dedup.window_days
+            ));
+        }
+        let most = limits::GROUP_SLEEP_MAX_S;
+        if self.groups.sleep_after_s == 0 || self.groups.sleep_after_s > most {
+            faults.push(format!(
+                "groups.sleep_after_s is {}, expected 1 to {most} seconds",
+                self.groups.sleep_after_s
             ));
         }
         let rates =
@@ -668,6 +692,11 @@ mod tests {
         for (name, value, expected) in [
             ("ROOKERY__DATABASE__POOL_SIZE", "0", "database.pool_size is 0, expected 1 to 1000"),
             ("ROOKERY__DEDUP__WINDOW_DAYS", "91", "dedup.window_days is 91, expected 1 to 90 days"),
+            (
+                "ROOKERY__GROUPS__SLEEP_AFTER_S",
+                "0",
+                "groups.sleep_after_s is 0, expected 1 to 86400",
+            ),
             ("ROOKERY__LIMITS__SENDS_PER_S", "0", "limits.sends_per_s is 0, expected at least 1"),
             ("ROOKERY__LIMITS__SENDS_BURST", "0", "limits.sends_burst is 0, expected at least 1"),
             ("ROOKERY__LIMITS__CONNECTIONS", "0", "limits.connections is 0, expected 1 to 1000000"),

@@ -47,6 +47,8 @@ pub const READ_COUNTS_MEMBERS: u32 = 500;
 pub const READ_COUNTS: usize = 50;
 /// How often the authors in one group are told how many have read, at most.
 pub const READ_COUNTS_EVERY: Duration = Duration::from_secs(1);
+/// Groups whose readers are counted at once, by the relays of one thread; the others wait for the next second.
+pub const READ_COUNTS_AT_ONCE: usize = 4;
 
 /// Entries a page, when the client names no number.
 pub const PAGE_DEFAULT: usize = 50;
@@ -117,8 +119,22 @@ pub const REPLACED_WITHIN: Duration = Duration::from_secs(2);
 pub const RECENT_KEYS: usize = 256;
 /// Conversations whose peers one user remembers.
 pub const KNOWN_PEERS: usize = 256;
-/// Runs that one user remembers for one session.
-pub const KNOWN_RUNS: usize = 128;
+/// Runs that one user remembers, over all its sessions and peers.
+pub const KNOWN_RUNS: usize = 1024;
+/// Recent client message ids that one group remembers with their answers; a hit is proof, a miss is not.
+pub const GROUP_RECENT_KEYS: usize = 256;
+/// Runs that one group remembers, over all sessions.
+pub const GROUP_RUNS: usize = 4096;
+/// Sends that wait in one group for a look-up, a change or its head; beyond it they are answered `busy`.
+pub const GROUP_WAITING: usize = 4096;
+/// The longest time without work after which a group may be set to leave the memory, in seconds: a day.
+pub const GROUP_SLEEP_MAX_S: u32 = 86_400;
+/// Changes of one group that wait for their turn; beyond it they are answered `busy`.
+pub const GROUP_CHANGES: usize = 64;
+/// Messages from sessions and journals that wait for a group.
+pub const GROUP_MAILBOX: usize = 4096;
+/// Entries and subscriptions that wait for the relays of one thread; beyond it the groups' members sync.
+pub const RELAY_MAILBOX: usize = 16_384;
 
 /// Journals of a node.
 pub const JOURNALS: usize = 2;
@@ -136,6 +152,8 @@ pub const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
 pub const CURSOR_QUEUE: usize = 50_000;
 /// Cursors in one statement.
 pub const CURSOR_BATCH: usize = 1_000;
+/// How long a session waits for the answer to a change of a group before it says `outcome_unknown`.
+pub const CHANGE_WITHIN: Duration = Duration::from_secs(20);
 /// What a client is told to wait after `busy`, `unavailable` and `outcome_unknown`.
 pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
 
@@ -205,5 +223,8 @@ const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) < USER_MAILBOX);
 const _: () = assert!(
     CLIENT_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + 2 * ANSWER_WITHIN.as_secs()
 );
+const _: () =
+    assert!(CHANGE_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + STATEMENT_WITHIN.as_secs());
+const _: () = assert!(CHANGE_WITHIN.as_secs() < CLIENT_ANSWER_WITHIN.as_secs());
 const _: () = assert!(CLIENT_HELD_BACK < PAGE_MAX);
 const _: () = assert!(JOURNAL_BATCH < JOURNAL_QUEUE && CURSOR_BATCH < CURSOR_QUEUE);

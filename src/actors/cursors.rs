@@ -13,13 +13,14 @@ use actix::prelude::*;
 
 use super::engine::{ReadReceipts, Writers};
 use super::registry::Directory;
+use super::relay::{GroupKey, MemberRead};
 use super::user::CursorsMoved;
 use crate::cluster::node::Node;
-use crate::domain::sends::Refusal;
-use crate::ids::{UserId, UserNo};
+use crate::domain::intake::Refusal;
+use crate::ids::{Conversation, UserId, UserNo};
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::cursors::{CursorKey, CursorWriter, Cursors, Raised};
+use crate::store::cursors::{CursorKey, CursorWriter, Cursors};
 
 /// Asks for cursors to be raised.
 #[derive(Debug, Clone, Message)]
@@ -29,21 +30,51 @@ pub struct Raise {
     pub key: CursorKey,
     /// The owner's name.
     pub owner: UserId,
-    /// The other side's number.
-    pub peer_no: UserNo,
-    /// The other side's name.
-    pub peer: UserId,
+    /// Of what.
+    pub of: Of,
     /// To what.
     pub cursors: Cursors,
     /// Given back to the owner when it is done; none when the server answers in the owner's place.
     pub ticket: Option<u64>,
 }
 
+/// What the cursors are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Of {
+    /// A pair.
+    Pair {
+        /// The other side's number.
+        peer_no: UserNo,
+        /// The other side's name.
+        peer: UserId,
+    },
+    /// A group.
+    Group(GroupKey),
+}
+
+impl Of {
+    /// The conversation, as the owner of the cursors names it.
+    pub fn conversation(&self) -> Conversation {
+        match self {
+            Self::Pair { peer, .. } => Conversation::User(peer.clone()),
+            Self::Group(key) => Conversation::Group(key.id.clone()),
+        }
+    }
+}
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Written {
     batch: Vec<Wanted>,
-    outcome: Result<Vec<Raised>, StoreError>,
+    outcome: Result<Vec<Moved>, StoreError>,
+}
+
+/// Cursors before and after.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    key: CursorKey,
+    before: Cursors,
+    after: Cursors,
 }
 
 #[derive(Message)]
@@ -115,12 +146,14 @@ impl Handler<Raise> for CursorActor {
         if let Some(ticket) = raise.ticket
             && self.writer.is_none()
         {
-            return self.refuse(&raise, ticket, Refusal::Unavailable);
+            let Raise { key, owner, of, .. } = raise;
+            return self.refuse(key, owner, of, Some(ticket), Refusal::Unavailable);
         }
         let full = self.waiting.len() >= limits::CURSOR_QUEUE;
         if full && !self.waiting.contains_key(&raise.key) {
-            match raise.ticket {
-                Some(ticket) => self.refuse(&raise, ticket, Refusal::Busy),
+            let Raise { key, owner, of, ticket, .. } = raise;
+            match ticket {
+                Some(_) => self.refuse(key, owner, of, ticket, Refusal::Busy),
                 // A sender that wants its second ack repeats the send, which asks for this receipt again.
                 None => metrics::counter!("rookery_receipts_dropped_total").increment(1),
             }
@@ -151,8 +184,9 @@ impl Handler<Written> for CursorActor {
             Err(error) => {
                 tracing::warn!(%error, cursors = batch.len(), "cursors could not be written");
                 for wanted in batch {
-                    if let Some(ticket) = wanted.ticket {
-                        self.refuse(&wanted.raise, ticket, Refusal::Unavailable);
+                    if wanted.ticket.is_some() {
+                        let Raise { key, owner, of, .. } = wanted.raise.clone();
+                        self.refuse(key, owner, of, wanted.ticket, Refusal::Unavailable);
                     }
                     // Raising is idempotent, so even what may have been written is tried again.
                     let raise = Raise { ticket: None, ..wanted.raise };
@@ -166,6 +200,36 @@ impl Handler<Written> for CursorActor {
         }
         self.write_next(ctx);
     }
+}
+
+/// Raises the cursors of pairs and those of groups, which lie in tables of their own.
+async fn raise(writer: &CursorWriter, batch: &[Wanted]) -> Result<Vec<Moved>, StoreError> {
+    let (mut pairs, mut groups) = (Vec::new(), Vec::new());
+    for Wanted { raise, .. } in batch {
+        match raise.of {
+            Of::Pair { .. } => pairs.push((raise.key, raise.cursors)),
+            Of::Group(_) => groups.push((raise.key, raise.cursors.read)),
+        }
+    }
+    let mut moved = Vec::with_capacity(batch.len());
+    if !pairs.is_empty() {
+        let raised = writer.raise(&pairs).await?;
+        moved.extend(raised.into_iter().map(|it| Moved {
+            key: it.key,
+            before: it.before,
+            after: it.after,
+        }));
+    }
+    if !groups.is_empty() {
+        let read = |read| Cursors { read, ..Cursors::default() };
+        let raised = writer.raise_groups(&groups).await?;
+        moved.extend(raised.into_iter().map(|it| Moved {
+            key: it.key,
+            before: read(it.before),
+            after: read(it.after),
+        }));
+    }
+    Ok(moved)
 }
 
 impl CursorActor {
@@ -194,9 +258,7 @@ impl CursorActor {
             self.turns.drain(..most).filter_map(|key| self.waiting.remove(&key)).collect();
         self.busy = true;
         let write = async move {
-            let wanted: Vec<_> =
-                batch.iter().map(|wanted| (wanted.raise.key, wanted.raise.cursors)).collect();
-            let raise = writer.raise(&wanted);
+            let raise = raise(&writer, &batch);
             let outcome = match tokio::time::timeout(limits::STATEMENT_WITHIN, raise).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(StoreError::Unknown { waited: limits::STATEMENT_WITHIN }),
@@ -206,48 +268,71 @@ impl CursorActor {
         ctx.spawn(write.into_actor(self).map(|written, _, ctx| ctx.notify(written)));
     }
 
-    fn tell(&self, batch: Vec<Wanted>, raised: Vec<Raised>) {
-        let mut raised: HashMap<CursorKey, Raised> =
-            raised.into_iter().map(|raised| (raised.key, raised)).collect();
+    fn tell(&self, batch: Vec<Wanted>, moved: Vec<Moved>) {
+        let mut moved: HashMap<CursorKey, Moved> =
+            moved.into_iter().map(|moved| (moved.key, moved)).collect();
         for Wanted { raise, ticket } in batch {
-            let moved = raised.remove(&raise.key);
+            let Raise { key, owner, of, .. } = raise;
+            let found = moved.remove(&key);
+            if found.is_none()
+                && let Of::Group(_) = of
+            {
+                // No membership, present or former.
+                if ticket.is_some() {
+                    self.refuse(key, owner, of, ticket, Refusal::NotAMember);
+                }
+                continue;
+            }
             let (before, after) =
-                moved.map_or_else(Default::default, |raised| (raised.before, raised.after));
+                found.map_or_else(Default::default, |moved| (moved.before, moved.after));
             let moved = CursorsMoved {
-                conversation: raise.key.conversation,
-                reader: raise.owner,
-                other: raise.peer,
+                conversation: key.conversation,
+                reader: owner.clone(),
+                of: of.conversation(),
                 before,
                 outcome: Ok(after),
                 ticket,
             };
-            let pair_with_oneself = raise.peer_no == raise.key.owner;
-            if !pair_with_oneself && before != after {
-                let mut seen = moved.clone();
-                seen.ticket = None;
-                if self.read_receipts == ReadReceipts::Off {
-                    seen.before.read = after.read;
+            match of {
+                Of::Pair { peer_no, .. } if peer_no != key.owner && before != after => {
+                    let mut seen = CursorsMoved {
+                        of: Conversation::User(owner),
+                        ticket: None,
+                        ..moved.clone()
+                    };
+                    if self.read_receipts == ReadReceipts::Off {
+                        seen.before.read = after.read;
+                    }
+                    self.directory.peer_cursors(peer_no, seen);
                 }
-                self.directory.peer_cursors(raise.peer_no, seen);
+                Of::Group(group)
+                    if before.read < after.read && self.read_receipts == ReadReceipts::On =>
+                {
+                    self.directory.member_read(MemberRead {
+                        key: group,
+                        no: key.conversation,
+                        before: before.read,
+                        after: after.read,
+                    });
+                }
+                Of::Pair { .. } | Of::Group(_) => {}
             }
             if ticket.is_some() || before.read != after.read {
-                self.directory.own_cursors(raise.key.owner, moved);
+                self.directory.own_cursors(key.owner, moved);
             }
         }
     }
 
-    fn refuse(&self, raise: &Raise, ticket: u64, why: Refusal) {
-        self.directory.own_cursors(
-            raise.key.owner,
-            CursorsMoved {
-                conversation: raise.key.conversation,
-                reader: raise.owner.clone(),
-                other: raise.peer.clone(),
-                before: Cursors::default(),
-                outcome: Err(why),
-                ticket: Some(ticket),
-            },
-        );
+    fn refuse(&self, key: CursorKey, owner: UserId, of: Of, ticket: Option<u64>, why: Refusal) {
+        let moved = CursorsMoved {
+            conversation: key.conversation,
+            reader: owner,
+            of: of.conversation(),
+            before: Cursors::default(),
+            outcome: Err(why),
+            ticket,
+        };
+        self.directory.own_cursors(key.owner, moved);
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {

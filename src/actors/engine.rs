@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
@@ -10,10 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::cursors::CursorActor;
 use super::journal::{JournalActor, Retire};
 use super::registry::{Directory, Drain, EpochChanged, Registry};
+use super::relay::RelayActor;
 use crate::cluster::node::Node;
+use crate::domain::intake::SessionNo;
 use crate::domain::journal::Life;
-use crate::domain::sends::SessionNo;
-use crate::ids::ConversationNo;
+use crate::ids::{ConversationNo, Shard};
 use crate::limits;
 
 /// Whether the peer of a pair hears that it was read.
@@ -38,6 +40,15 @@ pub struct EngineSettings {
     pub sends_burst: u32,
     /// WebSocket and TCP connections of this node.
     pub connections: u32,
+    /// How long a group has nothing to do before it leaves the memory.
+    pub group_sleep: Duration,
+}
+
+impl EngineSettings {
+    /// The dedup window, in milliseconds.
+    pub(super) fn dedup_window_ms(&self) -> i64 {
+        i64::from(self.dedup_window_days).saturating_mul(86_400_000)
+    }
 }
 
 /// The actors of a node; cheap to clone.
@@ -114,6 +125,10 @@ impl Engine {
             settings.read_receipts,
             writers.clone(),
         );
+        let relays = arbiters
+            .iter()
+            .map(|arbiter| RelayActor::start_on(arbiter, directory.clone(), pool.clone()));
+        directory.set_relays(relays.collect());
         let registry = Registry::start_with(directory.clone(), arbiters);
         let shared = Arc::new(Shared {
             epoch: node.epoch(),
@@ -192,7 +207,7 @@ impl Engine {
 }
 
 /// How often a drain looks whether sessions are left.
-const DRAIN_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Shared {
     pub(super) fn next_session(&self) -> SessionNo {
@@ -205,8 +220,13 @@ impl Shared {
     }
 
     /// The journal of a pair: always the same on this node.
-    pub(super) fn journal(&self, pair: ConversationNo) -> &Addr<JournalActor> {
+    pub(super) fn journal_of_pair(&self, pair: ConversationNo) -> &Addr<JournalActor> {
         let journals = self.journals.len();
         &self.journals[pair.get().unsigned_abs() as usize % journals]
+    }
+
+    /// The journal of a shard: always the same on this node, so that one transaction at a time locks the shard's row.
+    pub(super) fn journal_of_shard(&self, shard: Shard) -> &Addr<JournalActor> {
+        &self.journals[shard.index() % self.journals.len()]
     }
 }

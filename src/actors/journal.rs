@@ -4,7 +4,7 @@
 //! flight the next batch gathers, so there is no timer to tune. A connection that broke is replaced by a verified one,
 //! and its writer's fence is raised before anything is looked up or appended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,19 +13,29 @@ use actix::prelude::*;
 use bytes::Bytes;
 
 use super::engine::Writers;
+use super::group::{EntriesSettled, EntrySettled, GroupPort};
+use super::mailbox;
 use super::registry::Directory;
+use super::relay::{GroupEntry, Moved};
 use super::user::{Entry, Settlement, Written};
 use crate::cluster::node::Node;
-use crate::domain::journal::{Appended, Effect, Found, Input, Journal, Life, Placed, Row};
-use crate::domain::sends::{Outcome, Pair, SessionNo};
-use crate::ids::{UserId, UserNo};
+use crate::domain::group::Edit;
+use crate::domain::intake::Refusal;
+use crate::domain::intake::{Outcome, SendHash, SessionNo};
+use crate::domain::journal::{
+    Appended, Effect, Fate, Found, GroupPlace, Input, Journal, Life, Owner, Placed, Row, Target,
+};
+use crate::domain::sends::Pair;
+use crate::ids::{ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UserId, UserNo};
 use crate::limits;
 use crate::protocol::Body;
 use crate::store::StoreError;
+use crate::store::group_appends::{GroupKey as EntryKey, GroupPost, GroupsAppended};
+use crate::store::group_changes::{GroupChange, GroupChanged, NewGroup};
 use crate::store::pairs::AppendOutcome;
 use crate::store::writer::Writer;
 
-/// Asks for a message to be stored. Its sender is told by [`Written`].
+/// Asks for an entry to be stored. Its owner is told by [`Written`] or [`EntriesSettled`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Append(pub Row<Outgoing>);
@@ -35,12 +45,12 @@ pub struct Append(pub Row<Outgoing>);
 #[rtype(result = "()")]
 pub struct Retire;
 
-/// The sender has heard of rows that were refused.
+/// The owner has heard of rows that were refused.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RefusalsHeard {
-    /// The sender.
-    pub sender: UserNo,
+    /// The owner.
+    pub owner: Owner,
     /// Which start of its actor.
     pub life: Life,
     /// Rows.
@@ -70,14 +80,32 @@ struct GiveUpDue;
 pub struct Outgoing {
     /// The sender.
     pub from: UserId,
-    /// The other side.
-    pub to: UserId,
-    /// The session that sent it: it gets the ack, not the push.
-    pub origin: SessionNo,
+    /// Where it goes, and who hears of it.
+    pub to: Destination,
+    /// The session that sent it: it gets the ack, not the push. None for a notice.
+    pub origin: Option<SessionNo>,
     /// What the message says.
     pub body: Arc<Body>,
     /// The stored form of it.
     pub stored: Bytes,
+}
+
+/// Where an entry goes.
+#[derive(Clone)]
+pub enum Destination {
+    /// To the other side of a pair.
+    User(UserId),
+    /// To a group: its actor hears what became of it.
+    Group(Arc<GroupPort>),
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::Group(port) => port.key.id.fmt(f),
+        }
+    }
 }
 
 /// How often the time of an unknown outcome is looked at.
@@ -146,8 +174,8 @@ impl Handler<RefusalsHeard> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, heard: RefusalsHeard, ctx: &mut Self::Context) {
-        let RefusalsHeard { sender, life, refused } = heard;
-        self.decide(Input::Heard { sender, life, refused }, ctx);
+        let RefusalsHeard { owner, life, refused } = heard;
+        self.decide(Input::Heard { owner, life, refused }, ctx);
     }
 }
 
@@ -225,7 +253,7 @@ impl JournalActor {
         let no = self.no;
         let started = Instant::now();
         let statement = async move {
-            let append = writer.append(&rows, &ids, |row| &row.payload.stored);
+            let append = append(&writer, &rows, &ids);
             let outcome = match tokio::time::timeout(limits::STATEMENT_WITHIN, append).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(StoreError::Unknown { waited: limits::STATEMENT_WITHIN }),
@@ -234,14 +262,23 @@ impl JournalActor {
         };
         ctx.spawn(statement.into_actor(self).map(move |(outcome, rows), actor, ctx| {
             let appended = match outcome {
-                Ok(AppendOutcome::Stored(placed)) => {
-                    metrics::counter!("rookery_messages_stored_total").increment(rows as u64);
-                    metrics::counter!("rookery_journal_commits_total").increment(1);
-                    metrics::histogram!("rookery_journal_commit_seconds").record(started.elapsed());
-                    Appended::Stored(placed)
+                Ok(Some(appended)) => {
+                    let stored = match &appended {
+                        Appended::Stored(placed) => placed.len(),
+                        Appended::Each(fates) => {
+                            fates.iter().filter(|fate| matches!(fate, Fate::Stored(_))).count()
+                        }
+                        _ => 0,
+                    };
+                    if stored > 0 {
+                        metrics::counter!("rookery_messages_stored_total").increment(stored as u64);
+                        metrics::counter!("rookery_journal_commits_total").increment(1);
+                        metrics::histogram!("rookery_journal_commit_seconds")
+                            .record(started.elapsed());
+                    }
+                    appended
                 }
-                Ok(AppendOutcome::Known(known)) => Appended::Known(known),
-                Ok(AppendOutcome::Fenced) => {
+                Ok(None) => {
                     tracing::warn!(journal = no, "the writer was fenced, the journal claims anew");
                     actor.lose_writer();
                     Appended::Unknown
@@ -296,6 +333,112 @@ impl JournalActor {
     }
 }
 
+/// Runs the statement that these rows are for; none when the writer was fenced.
+async fn append(
+    writer: &Writer,
+    rows: &[Row<Outgoing>],
+    ids: &[MessageId],
+) -> Result<Option<Appended>, StoreError> {
+    match rows.first().map(|row| &row.target) {
+        Some(Target::Post(_)) => append_posts(writer, rows, ids).await,
+        Some(Target::Change { place, edit }) => {
+            let change = change_of(place, edit, &rows[0], ids[0]);
+            let fate = match writer.change_group(&change).await? {
+                GroupChanged::Fenced => return Ok(None),
+                GroupChanged::Stored => Fate::Stored(placed(place.seq, ids[0])),
+                GroupChanged::Moved => Fate::Moved,
+                GroupChanged::Taken => Fate::Declined(Refusal::Taken),
+                GroupChanged::TooManyGroups { .. } => Fate::Declined(Refusal::Full),
+            };
+            Ok(Some(Appended::Each(vec![fate])))
+        }
+        Some(Target::Pair { .. }) | None => {
+            let outcome = writer.append(rows, ids, |row| &row.payload.stored).await?;
+            Ok(match outcome {
+                AppendOutcome::Stored(placed) => Some(Appended::Stored(placed)),
+                AppendOutcome::Known(known) => Some(Appended::Known(known)),
+                AppendOutcome::Fenced => None,
+            })
+        }
+    }
+}
+
+async fn append_posts(
+    writer: &Writer,
+    rows: &[Row<Outgoing>],
+    ids: &[MessageId],
+) -> Result<Option<Appended>, StoreError> {
+    let posts = rows.iter().zip(ids).filter_map(|(row, id)| {
+        // A statement about posts holds nothing else.
+        let Target::Post(place) = &row.target else { return None };
+        Some(GroupPost {
+            group: place.group,
+            epoch: place.epoch,
+            seq: place.seq,
+            counted: place.counted,
+            sender: row.sender,
+            key: row.key,
+            hash: &row.hash,
+            message_id: *id,
+            body: &row.payload.stored,
+        })
+    });
+    let (stored, known) = match writer.append_groups(&posts.collect::<Vec<_>>()).await? {
+        GroupsAppended::Fenced => return Ok(None),
+        GroupsAppended::Done { stored, known } => (stored, known),
+    };
+    let stored: HashSet<ConversationNo> = stored.into_iter().collect();
+    let known: HashMap<usize, _> = known.into_iter().map(|known| (known.index, known)).collect();
+    let fates = rows.iter().zip(ids).enumerate().map(|(index, (row, id))| {
+        let Target::Post(place) = &row.target else { return Fate::Moved };
+        match known.get(&index) {
+            Some(known) => {
+                Fate::Known { seq: known.seq, message_id: known.message_id, hash: known.hash }
+            }
+            None if stored.contains(&place.group) => Fate::Stored(placed(place.seq, *id)),
+            None => Fate::Moved,
+        }
+    });
+    Ok(Some(Appended::Each(fates.collect())))
+}
+
+fn change_of<'a>(
+    place: &GroupPlace,
+    edit: &'a Edit,
+    row: &'a Row<Outgoing>,
+    message_id: MessageId,
+) -> GroupChange<'a> {
+    let create = edit.create.as_ref().map(|new| NewGroup {
+        app: new.app,
+        id: &new.id,
+        kind: new.kind,
+        name: edit.name.as_deref().unwrap_or_default(),
+    });
+    GroupChange {
+        group: place.group,
+        epoch: place.epoch,
+        seq: place.seq,
+        counted: place.counted,
+        sender: row.sender,
+        key: row.key,
+        hash: &row.hash,
+        message_id,
+        body: &row.payload.stored,
+        name: edit.name.as_deref().filter(|_| create.is_none()),
+        create,
+        owner: edit.owner.flatten(),
+        add: &edit.add,
+        min_seq: if edit.shows_history { Seq::new(1) } else { place.seq },
+        remove: &edit.remove,
+        dissolve: edit.dissolve,
+    }
+}
+
+/// Where an entry of a group is: in nobody's inbox.
+fn placed(seq: Seq, message_id: MessageId) -> Placed {
+    Placed { seq, inbox_low: None, inbox_high: None, message_id }
+}
+
 async fn claim(
     node: &Node,
     no: usize,
@@ -303,15 +446,39 @@ async fn claim(
 ) -> Result<(Writer, Vec<Found>), StoreError> {
     let client = node.open_verified().await?;
     let writer = Writer::claim(client, node.id(), no as i32).await?;
-    let found = if unresolved.is_empty() { Vec::new() } else { writer.find(unresolved).await? };
+    let found = find(&writer, unresolved).await?;
     Ok((writer, found))
 }
 
-/// What each user is told after one decision, in the order of the log.
+/// Looks up which of these rows are stored; they are of one statement, so all of pairs or all of groups.
+async fn find(writer: &Writer, rows: &[Row<Outgoing>]) -> Result<Vec<Found>, StoreError> {
+    match rows.first().map(Row::owner) {
+        None => Ok(Vec::new()),
+        Some(Owner::User(_)) => writer.find(rows).await,
+        Some(Owner::Group(_)) => {
+            let entries = rows.iter().map(|row| EntryKey {
+                group: row.target.conversation(),
+                sender: row.sender,
+                key: row.key,
+            });
+            let known = writer.find_groups(&entries.collect::<Vec<_>>()).await?;
+            let found = known.into_iter().map(|known| Found {
+                index: known.index,
+                placed: placed(known.seq, known.message_id),
+                hash: known.hash,
+            });
+            Ok(found.collect())
+        }
+    }
+}
+
+/// What each owner, and everyone whom it concerns, is told after one decision, in the order of the log.
 #[derive(Default)]
 struct Letters {
     order: Vec<UserNo>,
     letters: HashMap<UserNo, Written>,
+    groups: Vec<(Arc<GroupPort>, Vec<EntrySettled>)>,
+    published: Vec<GroupEntry>,
 }
 
 impl Letters {
@@ -322,59 +489,131 @@ impl Letters {
         })
     }
 
+    fn to_group(&mut self, port: Arc<GroupPort>, settled: EntrySettled) {
+        match self.groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &port)) {
+            Some((_, letter)) => letter.push(settled),
+            None => self.groups.push((port, vec![settled])),
+        }
+    }
+
     fn stored(&mut self, row: Row<Outgoing>, placed: Placed) {
-        let inbox_of = |user: UserNo| {
-            if user == row.low { placed.inbox_low } else { placed.inbox_high.unwrap_or_default() }
-        };
+        let conversation = row.target.conversation();
         tracing::debug!(
             client_msg_id = %row.key, message_id = %placed.message_id,
-            conversation = %row.conversation, seq = %placed.seq, "committed"
+            %conversation, seq = %placed.seq, "committed"
         );
-        let peer = if row.sender == row.low { row.high } else { row.low };
+        match (row.target, row.payload.to) {
+            (Target::Pair { low, high, .. }, Destination::User(to)) => {
+                let sent = Sent {
+                    conversation,
+                    low,
+                    high,
+                    sender: row.sender,
+                    life: row.life,
+                    key: row.key,
+                    hash: row.hash,
+                    from: row.payload.from,
+                    to,
+                    origin: row.payload.origin,
+                    body: row.payload.body,
+                };
+                self.stored_in_pair(sent, placed);
+            }
+            (target, Destination::Group(port)) => {
+                let moved = match target {
+                    Target::Change { edit, .. } => {
+                        Some(Moved { added: edit.add, removed: edit.remove, all: edit.dissolve })
+                    }
+                    Target::Post(_) | Target::Pair { .. } => None,
+                };
+                self.published.push(GroupEntry {
+                    key: port.key.clone(),
+                    no: conversation,
+                    seq: placed.seq,
+                    message_id: placed.message_id,
+                    client_msg_id: row.key,
+                    from: row.payload.from,
+                    body: row.payload.body,
+                    origin: row.payload.origin,
+                    moved,
+                });
+                let outcome = Outcome::Stored {
+                    seq: placed.seq,
+                    inbox: None,
+                    message_id: placed.message_id,
+                    hash: row.hash,
+                };
+                let (key, sender) = (row.key, row.sender);
+                self.to_group(port, EntrySettled { seq: placed.seq, key, sender, outcome });
+            }
+            // Both come from the owner, which makes them fit.
+            (_, Destination::User(_)) => {}
+        }
+    }
+
+    fn stored_in_pair(&mut self, sent: Sent, placed: Placed) {
+        let inbox_of = |user: UserNo| {
+            let inbox = if user == sent.low { placed.inbox_low } else { placed.inbox_high };
+            inbox.unwrap_or_default()
+        };
+        let peer = if sent.sender == sent.low { sent.high } else { sent.low };
         let outcome = Outcome::Stored {
             seq: placed.seq,
-            inbox: inbox_of(row.sender),
+            inbox: Some(inbox_of(sent.sender)),
             message_id: placed.message_id,
-            hash: row.hash,
+            hash: sent.hash,
         };
-        let entry = |inbox| Entry {
-            conversation: row.conversation,
-            sender: row.sender,
+        let entry = |inbox: InboxSeq| Entry {
+            conversation: sent.conversation,
+            sender: sent.sender,
             seq: placed.seq,
             inbox,
             message_id: placed.message_id,
-            key: row.key,
-            from: row.payload.from.clone(),
-            to: row.payload.to.clone(),
-            body: row.payload.body.clone(),
-            origin: Some(row.payload.origin),
+            key: sent.key,
+            from: sent.from.clone(),
+            to: sent.to.clone(),
+            body: sent.body.clone(),
+            origin: sent.origin,
         };
-        let to_sender = self.to(row.sender);
-        to_sender.entries.push(entry(inbox_of(row.sender)));
+        let to_sender = self.to(sent.sender);
+        to_sender.entries.push(entry(inbox_of(sent.sender)));
         to_sender.settlements.push(Settlement {
-            to: row.payload.to.clone(),
-            pair: Pair { no: row.conversation, peer },
-            key: row.key,
-            life: row.life,
+            to: sent.to.clone(),
+            pair: Pair { no: sent.conversation, peer },
+            key: sent.key,
+            life: sent.life,
             outcome,
         });
-        if peer != row.sender {
+        if peer != sent.sender {
             self.to(peer).entries.push(entry(inbox_of(peer)));
         }
     }
 
     fn settled(&mut self, row: Row<Outgoing>, outcome: Outcome) {
-        let peer = if row.sender == row.low { row.high } else { row.low };
-        self.to(row.sender).settlements.push(Settlement {
-            to: row.payload.to,
-            pair: Pair { no: row.conversation, peer },
-            key: row.key,
-            life: row.life,
-            outcome,
-        });
+        let conversation = row.target.conversation();
+        match (row.target, row.payload.to) {
+            (Target::Pair { low, high, .. }, Destination::User(to)) => {
+                let peer = if row.sender == low { high } else { low };
+                let pair = Pair { no: conversation, peer };
+                let (key, life) = (row.key, row.life);
+                let settlement = Settlement { to, pair, key, life, outcome };
+                self.to(row.sender).settlements.push(settlement);
+            }
+            (Target::Post(place) | Target::Change { place, .. }, Destination::Group(port)) => {
+                let (key, sender) = (row.key, row.sender);
+                self.to_group(port, EntrySettled { seq: place.seq, key, sender, outcome });
+            }
+            // Both come from the owner, which makes them fit.
+            (_, Destination::User(_) | Destination::Group(_)) => {}
+        }
     }
 
     fn deliver(mut self, directory: &Directory, journal: usize) {
+        // Before their owners hear: what a change led to is on its way to the relays when it is answered.
+        directory.publish(self.published);
+        for (port, settled) in self.groups {
+            mailbox::insist(&port.address, EntriesSettled(settled));
+        }
         for user in self.order {
             if let Some(mut written) = self.letters.remove(&user) {
                 written.journal = journal;
@@ -382,4 +621,19 @@ impl Letters {
             }
         }
     }
+}
+
+/// A one-to-one message that is committed.
+struct Sent {
+    conversation: ConversationNo,
+    low: UserNo,
+    high: UserNo,
+    sender: UserNo,
+    life: Life,
+    key: ClientMsgId,
+    hash: SendHash,
+    from: UserId,
+    to: UserId,
+    origin: Option<SessionNo>,
+    body: Arc<Body>,
 }

@@ -6,10 +6,14 @@
 mod cursors;
 mod engine;
 mod errors;
+mod group;
+mod group_reads;
 mod journal;
 mod mailbox;
+mod outlet;
 mod reads;
 mod registry;
+mod relay;
 mod session;
 mod user;
 mod wire;

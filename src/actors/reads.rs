@@ -9,13 +9,13 @@ use crate::ids::{
 };
 use crate::limits;
 use crate::protocol::{
-    After, Code, ConversationList, ConversationRow, ConversationsPage, ErrorBody, History,
+    self, After, Code, ConversationList, ConversationsPage, ErrorBody, GroupHead, History,
     HistoryPage, Inbox, InboxPage, Login, Message, Synced,
 };
-use crate::store::conversations::{self, ListPlace};
+use crate::store::conversations::{self, ListPlace, Listed};
 use crate::store::pairs::{self, Entry, Found, From, PeerCursors};
 use crate::store::users::LoginRequest;
-use crate::store::{StoreError, apps, inbox, users};
+use crate::store::{StoreError, apps, groups, inbox, users};
 
 /// Room in a frame for what stands around the messages of a page, in bytes.
 const PAGE_FRAME_BYTES: usize = 1024;
@@ -44,7 +44,7 @@ pub(super) async fn bounded<T>(
 }
 
 /// Answers `read`, when not too many are read at once.
-async fn admitted<T>(
+pub(super) async fn admitted<T>(
     shared: &Shared,
     read: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, ErrorBody> {
@@ -87,10 +87,39 @@ pub(super) async fn log_in(engine: &Engine, login: &Login) -> Result<Identity, E
 }
 
 /// Answers `sync`.
-pub(super) async fn sync(engine: &Engine, who: &Identity) -> Result<Synced, ErrorBody> {
+pub(super) async fn sync(
+    engine: &Engine,
+    who: &Identity,
+    ask: &protocol::Sync,
+) -> Result<Synced, ErrorBody> {
     let shared = engine.shared();
-    let inbox = admitted(shared, inbox::head(&shared.pool, who.no)).await?;
-    Ok(Synced { epoch: shared.epoch.borrow().clone(), inbox, groups: Vec::new(), next: None })
+    let epoch = shared.epoch.borrow().clone();
+    let after = match &ask.after {
+        None => ConversationNo::from_store(0),
+        Some(after) => parse_number(after).map(ConversationNo::from_store).ok_or_else(bad_after)?,
+    };
+    // In another epoch a position means nothing, but it still says which groups the client knows.
+    let knows = ask.epoch.as_ref().is_none_or(|known| *known == epoch);
+    let named = ask.groups.iter().map(|(id, seq)| (id, if knows { *seq } else { Seq::ZERO }));
+    let named: Vec<_> = named.collect();
+    let limit = limits::PAGE_MAX;
+    let read = async {
+        // The heads are read before anything else of them: what is committed in between comes again rather than never.
+        let inbox = inbox::head(&shared.pool, who.no).await?;
+        let groups = groups::moved(&shared.pool, who.app, who.no, &named, after, limit + 1).await?;
+        Ok((inbox, groups))
+    };
+    let (inbox, mut groups) = admitted(shared, read).await?;
+    let more = groups.len() > limit;
+    groups.truncate(limit);
+    let next = groups.last().filter(|_| more).map(|last| After::new(last.no.to_string()));
+    let groups = groups.into_iter().map(|group| GroupHead {
+        group: group.id,
+        head: group.head,
+        min_seq: group.min_seq,
+        left: group.left,
+    });
+    Ok(Synced { epoch, inbox, groups: groups.collect(), next })
 }
 
 /// Answers `message.inbox`.
@@ -122,10 +151,6 @@ pub(super) async fn history(
     who: &Identity,
     ask: History,
 ) -> Result<HistoryPage, ErrorBody> {
-    let shared = engine.shared();
-    let Conversation::User(peer) = &ask.conversation else {
-        return Err(super::errors::unavailable());
-    };
     let from = match (ask.after, ask.before) {
         (Some(_), Some(_)) => {
             let error = ErrorBody::new(Code::BadRequest, "expected after or before, not both");
@@ -135,6 +160,22 @@ pub(super) async fn history(
         (None, Some(before)) => From::Before(before),
         (None, None) => From::Before(Seq::new(u64::MAX)),
     };
+    match &ask.conversation {
+        Conversation::User(peer) => pair_history(engine, who, peer, from, ask.limit.get()).await,
+        Conversation::Group(group) => {
+            super::group_reads::history(engine, who, group, from, ask.limit.get()).await
+        }
+    }
+}
+
+async fn pair_history(
+    engine: &Engine,
+    who: &Identity,
+    peer: &UserId,
+    from: From,
+    limit: usize,
+) -> Result<HistoryPage, ErrorBody> {
+    let shared = engine.shared();
     let show_read = shared.settings.read_receipts == ReadReceipts::On;
     let found = admitted(shared, pairs::find(&shared.pool, who.app, who.no, peer)).await?;
     let pair = match found {
@@ -152,7 +193,6 @@ pub(super) async fn history(
         }
         Found::Pair(pair) => pair,
     };
-    let limit = ask.limit.get();
     let read = async {
         let (head, cursors) = pairs::state(&shared.pool, who.no, pair.no).await?;
         let bytes = limits::SERVER_FRAME_BYTES;
@@ -207,31 +247,16 @@ pub(super) async fn conversations(
     let shared = engine.shared();
     let after = match &ask.after {
         None => ListPlace::START,
-        Some(after) => parse_place(after).ok_or_else(|| {
-            let message = "expected what an earlier reply gave as next";
-            ErrorBody::new(Code::BadRequest, message).field("after")
-        })?,
+        Some(after) => parse_place(after).ok_or_else(bad_after)?,
     };
     let limit = ask.limit.get();
-    let page = conversations::page(&shared.pool, who.no, after, limit + 1);
-    let mut entries = admitted(shared, page).await?;
+    let list = conversations::list(&shared.pool, who.no, after, limit + 1);
+    let mut entries = admitted(shared, list).await?;
     let more = entries.len() > limit;
     entries.truncate(limit);
     let show_read = shared.settings.read_receipts == ReadReceipts::On;
-    let places: Vec<ListPlace> = entries.iter().map(|entry| entry.place).collect();
-    let rows = readable(entries.into_iter().map(|entry| {
-        let last_message = wire::inbox_message(entry.last)?;
-        Some(ConversationRow {
-            conversation: last_message.conversation.clone(),
-            head: last_message.seq,
-            last_message,
-            unread: entry.unread,
-            read: entry.read,
-            delivered: Some(entry.delivered),
-            peer: entry.peer.map(|cursors| wire::peer(cursors, show_read)),
-            group: None,
-        })
-    }))?;
+    let places: Vec<ListPlace> = entries.iter().map(Listed::place).collect();
+    let rows = readable(entries.into_iter().map(|entry| wire::listed(entry, show_read)))?;
     let mut bytes = PAGE_FRAME_BYTES;
     let mut conversations = Vec::new();
     let all = rows.len();
@@ -248,6 +273,17 @@ pub(super) async fn conversations(
     Ok(ConversationsPage { conversations, next })
 }
 
+/// What a page's `after` must be.
+pub(super) fn bad_after() -> ErrorBody {
+    let message = "expected what an earlier reply gave as next";
+    ErrorBody::new(Code::BadRequest, message).field("after")
+}
+
+/// A place in a list that goes by number.
+pub(super) fn parse_number(after: &After) -> Option<i64> {
+    after.as_str().parse().ok().filter(|number| *number >= 0)
+}
+
 fn format_place(place: ListPlace) -> String {
     format!("{}.{}", place.last, place.no)
 }
@@ -262,17 +298,17 @@ fn parse_place(after: &After) -> Option<ListPlace> {
 }
 
 /// All or none: a page with a hole would pass for complete.
-fn readable<T>(items: impl Iterator<Item = Option<T>>) -> Result<Vec<T>, ErrorBody> {
+pub(super) fn readable<T>(items: impl Iterator<Item = Option<T>>) -> Result<Vec<T>, ErrorBody> {
     items.collect::<Option<Vec<T>>>().ok_or_else(super::errors::unavailable)
 }
 
-enum Keep {
+pub(super) enum Keep {
     First,
     Last,
 }
 
 /// Cuts a page to what a frame of ours may hold; one message always fits.
-fn fitting(mut messages: Vec<Message>, keep: Keep) -> Vec<Message> {
+pub(super) fn fitting(mut messages: Vec<Message>, keep: Keep) -> Vec<Message> {
     let mut bytes = PAGE_FRAME_BYTES;
     let mut fits = |message: &Message| {
         bytes += message_bytes(message);

@@ -1,18 +1,23 @@
-//! The only one that starts and ends users, and the directory in which all others find them.
+//! The only one that starts and ends users and groups, and the directory in which all others find them.
 //!
-//! Ending a user: it is taken out of the directory, what comes for it is kept, it drains what it has and says so, and
-//! only then another is started. Never knows what a user does.
+//! Ending one: it is taken out of the directory, what comes for it is kept, it drains what it has and says so, and only
+//! then another is started. Never knows what a user or a group does.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::prelude::*;
 use dashmap::DashMap;
 
 use super::engine::Engine;
+use super::group::{Ask, FinishGroup, GroupActor, GroupPort, GroupRequest, StoreChanged};
 use super::mailbox::{self, TellError};
-use super::user::{Attach, CursorsMoved, Finish, Shut, SyncNeeded, UserActor, Written};
+use super::outlet::Outlet;
+use super::relay::{GroupEntry, GroupKey, MemberRead, RelayPort};
+use super::user::{Attach, CursorsMoved, EpochOver, Finish, Shut, SyncNeeded, UserActor, Written};
+use crate::domain::intake::Refusal;
 use crate::ids::{AppId, UserId, UserNo};
 use crate::limits;
 
@@ -47,6 +52,28 @@ pub struct Finished {
     pub late: Vec<Enter>,
 }
 
+/// A session asks something of a group that is not awake.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WakeGroup {
+    /// The engine, for a group that has to be started.
+    pub engine: Engine,
+    /// The group.
+    pub key: GroupKey,
+    /// What is asked.
+    pub request: GroupRequest,
+}
+
+/// A group had nothing to do for long enough.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct GroupIdle(pub GroupKey);
+
+/// A group has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct GroupFinished(pub GroupKey);
+
 /// The epoch of the store has changed: all clients must sync.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -57,10 +84,13 @@ pub struct EpochChanged;
 #[rtype(result = "()")]
 pub struct Drain;
 
-/// The users of this node, for whoever has something to tell them.
+/// The users and groups of this node, for whoever has something to tell them.
 #[derive(Default)]
 pub struct Directory {
     users: DashMap<UserNo, Listed>,
+    groups: DashMap<GroupKey, Arc<GroupPort>>,
+    /// One for each thread; set once, before anything is written.
+    relays: OnceLock<Vec<RelayPort>>,
     sessions: AtomicUsize,
     draining: AtomicBool,
 }
@@ -75,12 +105,15 @@ struct Listed {
 #[derive(Default)]
 pub struct UserState {
     sessions: AtomicUsize,
+    outlets: Mutex<Vec<Arc<Outlet>>>,
     behind: AtomicBool,
 }
 
 impl UserState {
-    /// Notes how many sessions the user has.
-    pub fn set_sessions(&self, sessions: usize) {
+    /// Notes which sessions the user has.
+    pub fn set_outlets(&self, outlets: Vec<Arc<Outlet>>) {
+        let sessions = outlets.len();
+        *self.outlets.lock().unwrap_or_else(PoisonError::into_inner) = outlets;
         self.sessions.store(sessions, Ordering::Release);
     }
 
@@ -96,6 +129,78 @@ impl Directory {
         self.users
             .get(&user)
             .is_some_and(|listed| listed.state.sessions.load(Ordering::Acquire) > 0)
+    }
+
+    /// The sessions of a user here.
+    pub fn outlets(&self, user: UserNo) -> Vec<Arc<Outlet>> {
+        self.users.get(&user).map_or_else(Vec::new, |listed| {
+            listed.state.outlets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        })
+    }
+
+    /// Asks something of a group, which is started if it is not awake.
+    pub fn ask_group(&self, engine: &Engine, key: GroupKey, request: GroupRequest) {
+        let Err(request) = self.ask_awake(&key, request) else { return };
+        let wake = WakeGroup { engine: engine.clone(), key, request };
+        if let Err(SendError::Full(wake) | SendError::Closed(wake)) =
+            engine.shared().registry.try_send(wake)
+        {
+            wake.request.refuse(&wake.key, Refusal::Busy);
+        }
+    }
+
+    /// Gives the request back when the group is not awake, or its actor has panicked.
+    fn ask_awake(&self, key: &GroupKey, request: GroupRequest) -> Result<(), GroupRequest> {
+        let Some(port) = self.groups.get(key).map(|port| port.clone()) else {
+            return Err(request);
+        };
+        match port.address.try_send(Ask(request)) {
+            Ok(()) => {}
+            Err(SendError::Full(Ask(request))) => request.refuse(key, Refusal::Busy),
+            Err(SendError::Closed(Ask(request))) => return Err(request),
+        }
+        Ok(())
+    }
+
+    /// Tells the relays what was committed in groups, in the order of their logs.
+    pub fn publish(&self, entries: Vec<GroupEntry>) {
+        if entries.is_empty() {
+            return;
+        }
+        let relays = self.relays();
+        let mut parts: Vec<Vec<GroupEntry>> = relays.iter().map(|_| Vec::new()).collect();
+        for entry in entries {
+            let index = self.relay_index(&entry.key);
+            if let Some(part) = parts.get_mut(index) {
+                part.push(entry);
+            }
+        }
+        for (relay, part) in relays.iter().zip(parts).filter(|(_, part)| !part.is_empty()) {
+            relay.publish(part);
+        }
+    }
+
+    /// Tells the relay of a group that a member has read. One that is left out is made up for by the next.
+    pub fn member_read(&self, read: MemberRead) {
+        if let Some(relay) = self.relays().get(self.relay_index(&read.key)) {
+            let _ = relay.tell(read);
+        }
+    }
+
+    /// Where the relays are; to be called once.
+    pub fn set_relays(&self, relays: Vec<RelayPort>) {
+        // Set once by whoever starts the engine.
+        let _ = self.relays.set(relays);
+    }
+
+    /// The relays of all threads.
+    pub fn relays(&self) -> &[RelayPort] {
+        self.relays.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Which of the relays has a group's.
+    pub fn relay_index(&self, key: &GroupKey) -> usize {
+        spread(key, self.relays().len())
     }
 
     /// Whether the node is about to stop.
@@ -163,10 +268,19 @@ impl Listed {
     }
 }
 
+/// The same place for a group each time.
+fn spread(key: &GroupKey, places: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    (hasher.finish() % places.max(1) as u64) as usize
+}
+
 /// The registry of a node.
 pub struct Registry {
     directory: Arc<Directory>,
     arbiters: Vec<ArbiterHandle>,
+    /// Groups that drain what they have, with what came for them since.
+    ending_groups: HashMap<GroupKey, EndingGroup>,
     /// Users that drain what they have, with what came for them since.
     ending: HashMap<UserNo, Ending>,
 }
@@ -177,12 +291,18 @@ struct Ending {
     kept: Vec<Enter>,
 }
 
+struct EndingGroup {
+    /// Kept, for an actor ends with its last address.
+    _port: Arc<GroupPort>,
+    kept: Vec<WakeGroup>,
+}
+
 impl Registry {
     /// Starts the registry; users are spread over the arbiters.
     pub fn start_with(directory: Arc<Directory>, arbiters: Vec<ArbiterHandle>) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(limits::REGISTRY_MAILBOX);
-            Self { directory, arbiters, ending: HashMap::new() }
+            Self { directory, arbiters, ending_groups: HashMap::new(), ending: HashMap::new() }
         })
     }
 }
@@ -245,12 +365,62 @@ impl Handler<Finished> for Registry {
     }
 }
 
+impl Handler<WakeGroup> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, wake: WakeGroup, _: &mut Self::Context) {
+        let WakeGroup { engine, key, request } = wake;
+        if let Some(ending) = self.ending_groups.get_mut(&key) {
+            if ending.kept.len() < limits::GROUP_MAILBOX {
+                ending.kept.push(WakeGroup { engine, key, request });
+            } else {
+                request.refuse(&key, Refusal::Busy);
+            }
+            return;
+        }
+        let Err(request) = self.directory.ask_awake(&key, request) else { return };
+        let arbiter = &self.arbiters[spread(&key, self.arbiters.len())];
+        let port = GroupActor::start_on(arbiter, engine, key.clone());
+        if let Err(SendError::Full(Ask(request)) | SendError::Closed(Ask(request))) =
+            port.address.try_send(Ask(request))
+        {
+            request.refuse(&key, Refusal::Busy);
+        }
+        self.directory.groups.insert(key, port);
+    }
+}
+
+impl Handler<GroupIdle> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, GroupIdle(key): GroupIdle, _: &mut Self::Context) {
+        let Some((key, port)) = self.directory.groups.remove(&key) else { return };
+        mailbox::insist(&port.address, FinishGroup);
+        self.ending_groups.insert(key, EndingGroup { _port: port, kept: Vec::new() });
+    }
+}
+
+impl Handler<GroupFinished> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, GroupFinished(key): GroupFinished, ctx: &mut Self::Context) {
+        let kept = self.ending_groups.remove(&key).map(|ending| ending.kept).unwrap_or_default();
+        for wake in kept {
+            self.handle(wake, ctx);
+        }
+    }
+}
+
 impl Handler<EpochChanged> for Registry {
     type Result = ();
 
     fn handle(&mut self, _: EpochChanged, _: &mut Self::Context) {
         for listed in &self.directory.users {
+            mailbox::insist(&listed.address, EpochOver);
             listed.push(SyncNeeded);
+        }
+        for port in &self.directory.groups {
+            mailbox::insist(&port.address, StoreChanged);
         }
     }
 }

@@ -2,11 +2,18 @@
 
 use bytes::Bytes;
 
+use super::relay::GroupEntry;
 use super::user::Entry;
-use crate::domain::snowflake;
-use crate::ids::{Conversation, UserId};
+use crate::domain::group::{self, Happened};
+use crate::domain::{policy, snowflake};
+use crate::ids::{Conversation, GroupId, UserId};
 use crate::protocol::codec::{Codec, Outbound};
-use crate::protocol::{Body, DeliveredBy, Event, Message, Peer};
+use crate::protocol::{
+    Body, Content, ConversationRow, DeliveredBy, Event, GroupInfo, GroupKind, GroupSummary,
+    Message, Notice, NoticeAction, Peer, Role,
+};
+use crate::store::conversations::Listed;
+use crate::store::groups;
 use crate::store::inbox::InboxEntry;
 use crate::store::pairs::PeerCursors;
 
@@ -93,4 +100,131 @@ pub(super) fn peer(cursors: PeerCursors, show_read: bool) -> Peer {
     let PeerCursors { by_device, by_server, read } = cursors;
     let by = if by_device >= by_server { DeliveredBy::Device } else { DeliveredBy::Server };
     Peer { delivered: by_device.max(by_server), by, read: show_read.then_some(read) }
+}
+
+/// What a notice tells.
+pub(super) fn notice(notice: group::Notice) -> Content {
+    let group::Notice { happened, users, name, owner } = notice;
+    let action = match happened {
+        Happened::Created => NoticeAction::Created,
+        Happened::Added => NoticeAction::Added,
+        Happened::Joined => NoticeAction::Joined,
+        Happened::Left => NoticeAction::Left,
+        Happened::Removed => NoticeAction::Removed,
+        Happened::Renamed => NoticeAction::Renamed,
+        Happened::Dissolved => NoticeAction::Dissolved,
+    };
+    Content::Notice(Notice { action, users, name, owner })
+}
+
+/// A committed entry of a group; the same for everyone.
+pub(super) fn group_entry(entry: GroupEntry) -> Message {
+    let Body { content, mentions, reply_to } = (*entry.body).clone();
+    Message {
+        conversation: Conversation::Group(entry.key.id),
+        seq: entry.seq,
+        inbox: None,
+        message_id: entry.message_id,
+        client_msg_id: entry.client_msg_id,
+        from: entry.from,
+        sent_at_ms: snowflake::sent_at(entry.message_id),
+        content,
+        mentions,
+        reply_to,
+    }
+}
+
+/// An entry of a group's log.
+pub(super) fn group_message(group: &GroupId, entry: groups::GroupEntry) -> Option<Message> {
+    let Body { content, mentions, reply_to } = body(&entry.body)?;
+    Some(Message {
+        conversation: Conversation::Group(group.clone()),
+        seq: entry.seq,
+        inbox: None,
+        message_id: entry.message_id,
+        client_msg_id: entry.key,
+        from: entry.sender,
+        sent_at_ms: snowflake::sent_at(entry.message_id),
+        content,
+        mentions,
+        reply_to,
+    })
+}
+
+/// A group as one who may see it sees it.
+pub(super) fn group_info(row: groups::GroupRow) -> GroupInfo {
+    let member = row.membership.filter(|own| own.left_seq.is_none());
+    GroupInfo {
+        conversation: Conversation::Group(row.id.clone()),
+        group: row.id,
+        kind: kind(row.kind),
+        name: row.name,
+        owner: row.owner,
+        members: row.members,
+        created_at_ms: row.created_at,
+        role: member.map(|own| role(own.role)),
+        dissolved: row.dissolved.is_some(),
+    }
+}
+
+/// A kind as it travels.
+pub(super) fn kind(kind: policy::Kind) -> GroupKind {
+    match kind {
+        policy::Kind::Work => GroupKind::Work,
+        policy::Kind::Meeting => GroupKind::Meeting,
+    }
+}
+
+/// A kind as the rules know it.
+pub(super) fn kind_of(kind: GroupKind) -> policy::Kind {
+    match kind {
+        GroupKind::Work => policy::Kind::Work,
+        GroupKind::Meeting => policy::Kind::Meeting,
+    }
+}
+
+/// A role as it travels.
+pub(super) fn role(role: policy::Role) -> Role {
+    match role {
+        policy::Role::Owner => Role::Owner,
+        policy::Role::Member => Role::Member,
+    }
+}
+
+/// A conversation in its viewer's list.
+pub(super) fn listed(listed: Listed, show_read: bool) -> Option<ConversationRow> {
+    match listed {
+        Listed::Pair(pair) => {
+            let last_message = inbox_message(pair.last)?;
+            Some(ConversationRow {
+                conversation: last_message.conversation.clone(),
+                head: last_message.seq,
+                last_message,
+                unread: pair.unread,
+                read: pair.read,
+                delivered: Some(pair.delivered),
+                peer: pair.peer.map(|cursors| peer(cursors, show_read)),
+                group: None,
+            })
+        }
+        Listed::Group(group) => {
+            let last_message = group_message(&group.id, group.last)?;
+            Some(ConversationRow {
+                conversation: last_message.conversation.clone(),
+                head: last_message.seq,
+                last_message,
+                unread: group.unread,
+                read: group.read,
+                delivered: None,
+                peer: None,
+                group: Some(GroupSummary {
+                    kind: kind(group.kind),
+                    name: group.name,
+                    members: group.members,
+                    min_seq: group.min_seq,
+                    left: group.left,
+                }),
+            })
+        }
+    }
 }

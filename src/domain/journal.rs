@@ -2,37 +2,43 @@
 //!
 //! One statement is in flight at most; what comes meanwhile gathers for the next. When the outcome of a statement is
 //! unknown its rows wait, as the first, until the writer was fenced and their keys were looked up; whoever else waits
-//! is handed back. A sender to whom something was handed back is not heard again until it says that it has heard of
-//! all of it: what it sent before that would overtake what it has to send again.
+//! is handed back. An owner (the user whose one-to-one sends these are, or the group) to whom something was handed back is
+//! not heard again until it says that it has heard of all of it: what it sent before that would overtake what it has to
+//! send again.
 //!
 //! Never touches a clock or the store: time is an argument, and the journal's actor performs the effects.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use super::sends::{Outcome, Refusal, SendHash};
-use crate::ids::{ClientMsgId, ConversationNo, MessageId, Seq, UserNo};
+use super::group::Edit;
+use super::intake::{Outcome, Refusal, SendHash};
+use crate::ids::{ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, ShardEpoch, UserNo};
 use crate::limits;
 
-/// Which start of its sender's actor sent a row. A fresh one has nothing under way, whatever became of a former one's
-/// rows.
+/// Which start of its owner's actor sent a row. A fresh one has nothing under way, whatever became of a former one's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life(pub u64);
 
-/// A message on its way into the store.
+/// Whose actor ordered a row, and hears what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The sender of a one-to-one message.
+    User(UserNo),
+    /// The group.
+    Group(ConversationNo),
+}
+
+/// An entry on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<P> {
-    /// The pair.
-    pub conversation: ConversationNo,
-    /// Its users, the lower number first.
-    pub low: UserNo,
-    /// The same twice in a pair with oneself.
-    pub high: UserNo,
-    /// Which of them sends.
+    /// Where it goes.
+    pub target: Target,
+    /// Who sends it.
     pub sender: UserNo,
-    /// Which start of its actor.
+    /// Which start of its owner's actor.
     pub life: Life,
-    /// The send's key.
+    /// Its key.
     pub key: ClientMsgId,
     /// What its content hashes to.
     pub hash: SendHash,
@@ -42,17 +48,93 @@ pub struct Row<P> {
     pub payload: P,
 }
 
+/// Where a row goes, and what was decided about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To a pair, whose numbers the store gives out.
+    Pair {
+        /// The pair.
+        conversation: ConversationNo,
+        /// Its users, the lower number first.
+        low: UserNo,
+        /// The same twice in a pair with oneself.
+        high: UserNo,
+    },
+    /// To a group, at the place that its owner gave it.
+    Post(GroupPlace),
+    /// To a group, together with what it says: goes in a statement of its own.
+    Change {
+        /// Its place.
+        place: GroupPlace,
+        /// What it changes.
+        edit: Box<Edit>,
+    },
+}
+
+/// The place that a group's owner gave an entry; the store verifies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupPlace {
+    /// The group.
+    pub group: ConversationNo,
+    /// The claim of its shard under which this was decided.
+    pub epoch: ShardEpoch,
+    /// Its place in the log.
+    pub seq: Seq,
+    /// The running count of messages, this one included.
+    pub counted: u64,
+}
+
+impl Target {
+    /// The pair or group.
+    pub fn conversation(&self) -> ConversationNo {
+        match self {
+            Self::Pair { conversation, .. } => *conversation,
+            Self::Post(place) | Self::Change { place, .. } => place.group,
+        }
+    }
+}
+
+impl<P> Row<P> {
+    /// Whose actor ordered it.
+    pub fn owner(&self) -> Owner {
+        match &self.target {
+            Target::Pair { .. } => Owner::User(self.sender),
+            Target::Post(place) | Target::Change { place, .. } => Owner::Group(place.group),
+        }
+    }
+}
+
 /// Where the store put a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     /// Its place in the conversation.
     pub seq: Seq,
-    /// Its place in the lower user's inbox.
-    pub inbox_low: crate::ids::InboxSeq,
-    /// Its place in the higher user's inbox; none in a pair with oneself.
-    pub inbox_high: Option<crate::ids::InboxSeq>,
+    /// Its place in the inbox of a pair's lower user; none in a group.
+    pub inbox_low: Option<InboxSeq>,
+    /// Its place in the inbox of a pair's higher user; none in a pair with oneself.
+    pub inbox_high: Option<InboxSeq>,
     /// Its id.
     pub message_id: MessageId,
+}
+
+/// What one row of a statement about groups came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is committed.
+    Stored(Placed),
+    /// Its key was stored before.
+    Known {
+        /// The first one's place.
+        seq: Seq,
+        /// The first one's id.
+        message_id: MessageId,
+        /// What the first one's content hashed to.
+        hash: SendHash,
+    },
+    /// Nothing of its group was written: the log is not where its owner thought, or a key of the batch is known.
+    Moved,
+    /// It was not written, by the store's own rules; nothing else of its group is on its way.
+    Declined(Refusal),
 }
 
 /// A row whose key the store had before.
@@ -86,6 +168,8 @@ pub enum Appended {
     Stored(Vec<Placed>),
     /// These keys were stored before; nothing was written.
     Known(Vec<Known>),
+    /// One entry a row: each group of the statement has its own outcome.
+    Each(Vec<Fate>),
     /// Nothing was written, and the connection goes on.
     Refused,
     /// The connection, or the claim to write, is gone; nobody knows.
@@ -101,10 +185,10 @@ pub enum Appended {
 pub enum Input<P> {
     /// A row to be stored.
     Append(Row<P>),
-    /// The sender has heard of so many rows that were refused. Told in any order: only the sum counts.
+    /// The owner has heard of so many rows that were refused. Told in any order: only the sum counts.
     Heard {
-        /// The sender.
-        sender: UserNo,
+        /// The owner.
+        owner: Owner,
         /// Which start of its actor.
         life: Life,
         /// Rows.
@@ -123,7 +207,7 @@ pub enum Input<P> {
 /// What the journal's actor shall do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect<P> {
-    /// Run one statement with these rows, in this order.
+    /// Run one statement with these rows, in this order: all of pairs, or all posts of groups, or one change of a group.
     Run(Vec<Row<P>>),
     /// The row is committed: ack it and push it.
     Stored {
@@ -132,7 +216,7 @@ pub enum Effect<P> {
         /// Where it is.
         placed: Placed,
     },
-    /// Tell the sender what became of it; nothing is pushed.
+    /// Tell its owner what became of it; nothing is pushed.
     Settled {
         /// The row.
         row: Row<P>,
@@ -148,22 +232,28 @@ enum Line<P> {
     Idle,
     /// These rows are in flight.
     Busy(Vec<Row<P>>),
-    /// No connection; these rows' outcome is unknown, since then. `told`: their senders were told so.
+    /// No connection; these rows' outcome is unknown, since then. `told`: their owners were told so.
     Down { unresolved: Vec<Row<P>>, since: Instant, told: bool },
 }
 
-/// A sender that is not heard: what it sends now it sent before it heard of what was refused.
+/// An owner that is not heard: what it sends now it sent before it heard of what was refused.
 struct Closed {
     life: Life,
     /// Refused rows of which it has not heard.
     unheard: usize,
+    /// What the next one is refused with: an owner that numbers anew does so for all of them, in order.
+    why: Refusal,
 }
 
 /// One journal.
 pub struct Journal<P> {
     line: Line<P>,
-    queue: VecDeque<Row<P>>,
-    closed: HashMap<UserNo, Closed>,
+    /// Rows of pairs, and rows of groups: a statement takes from one of them, by turns. No order is promised between the
+    /// two, since no conversation is in both.
+    queues: [VecDeque<Row<P>>; 2],
+    /// Which queue comes next, if both have something.
+    turn: usize,
+    closed: HashMap<Owner, Closed>,
     /// Rows in a statement at most: less than the limit after a refusal, until the row at fault is found.
     batch_most: usize,
 }
@@ -173,7 +263,8 @@ impl<P: Clone> Journal<P> {
     pub fn new(now: Instant) -> Self {
         Self {
             line: Line::Down { unresolved: Vec::new(), since: now, told: false },
-            queue: VecDeque::new(),
+            queues: [VecDeque::new(), VecDeque::new()],
+            turn: 0,
             closed: HashMap::new(),
             batch_most: limits::JOURNAL_BATCH,
         }
@@ -189,7 +280,7 @@ impl<P: Clone> Journal<P> {
 
     /// Whether nothing waits and nothing is in flight.
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !matches!(self.line, Line::Busy(_)) && self.unresolved().is_empty()
+        self.queued() == 0 && !matches!(self.line, Line::Busy(_)) && self.unresolved().is_empty()
     }
 
     /// Whether a statement is in flight.
@@ -204,14 +295,14 @@ impl<P: Clone> Journal<P> {
 
     /// Rows that wait for a statement.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queues.iter().map(VecDeque::len).sum()
     }
 
     /// Turns what happened into what is to be done.
     pub fn decide(&mut self, now: Instant, input: Input<P>, effects: &mut Vec<Effect<P>>) {
         match input {
             Input::Append(row) => self.append(row, effects),
-            Input::Heard { sender, life, refused } => self.heard(sender, life, refused),
+            Input::Heard { owner, life, refused } => self.heard(owner, life, refused),
             Input::Appended(appended) => self.appended(now, appended, effects),
             Input::Fenced(found) => self.fenced(found, effects),
             Input::Away if matches!(self.line, Line::Idle) => {
@@ -225,12 +316,14 @@ impl<P: Clone> Journal<P> {
     }
 
     fn append(&mut self, row: Row<P>, effects: &mut Vec<Effect<P>>) {
-        if self.is_closed(&row) || !self.is_up() {
+        if let Some(why) = self.is_closed(&row) {
+            self.hand_back(row, why, effects);
+        } else if !self.is_up() {
             self.hand_back(row, Refusal::Unavailable, effects);
-        } else if self.queue.len() >= limits::JOURNAL_QUEUE {
+        } else if self.queued() >= limits::JOURNAL_QUEUE {
             self.hand_back(row, Refusal::Busy, effects);
         } else {
-            self.queue.push_back(row);
+            self.queues[queue_of(&row)].push_back(row);
         }
     }
 
@@ -256,6 +349,7 @@ impl<P: Clone> Journal<P> {
                 }
                 self.put_back(again);
             }
+            Appended::Each(fates) => self.each(rows, fates, effects),
             Appended::Refused if rows.len() > 1 => {
                 // One row's fault must not cost the others their turn: halve until it stands alone.
                 self.batch_most = rows.len() / 2;
@@ -263,11 +357,11 @@ impl<P: Clone> Journal<P> {
             }
             Appended::Refused | Appended::NotTried => {
                 self.batch_most = limits::JOURNAL_BATCH;
-                let senders: HashSet<UserNo> = rows.iter().map(|row| row.sender).collect();
+                let owners: HashSet<Owner> = rows.iter().map(Row::owner).collect();
                 for row in rows {
                     self.hand_back(row, Refusal::Unavailable, effects);
                 }
-                self.take_out(&senders, effects);
+                self.take_out(&owners, Refusal::Unavailable, effects);
             }
             Appended::Away => {
                 for row in rows {
@@ -279,10 +373,35 @@ impl<P: Clone> Journal<P> {
         }
     }
 
+    /// For each group all or nothing: one that moved is heard again when it has numbered anew.
+    fn each(&mut self, rows: Vec<Row<P>>, fates: Vec<Fate>, effects: &mut Vec<Effect<P>>) {
+        self.batch_most = (self.batch_most * 2).min(limits::JOURNAL_BATCH);
+        let mut moved = HashSet::new();
+        for (row, fate) in rows.into_iter().zip(fates) {
+            match fate {
+                Fate::Stored(placed) => effects.push(Effect::Stored { row, placed }),
+                Fate::Known { seq, message_id, hash } => {
+                    // Its place stays empty, so whatever follows it has to be numbered anew.
+                    moved.insert(row.owner());
+                    let outcome = Outcome::Known { seq, message_id, hash };
+                    effects.push(Effect::Settled { row, outcome });
+                }
+                Fate::Moved => {
+                    moved.insert(row.owner());
+                    self.hand_back(row, Refusal::Moved, effects);
+                }
+                Fate::Declined(why) => {
+                    effects.push(Effect::Settled { row, outcome: Outcome::Refused(why) });
+                }
+            }
+        }
+        self.take_out(&moved, Refusal::Moved, effects);
+    }
+
     /// The connection is gone, and with it the outcome of these rows; what waits has never been handed to it.
     fn go_down(&mut self, now: Instant, unresolved: Vec<Row<P>>, effects: &mut Vec<Effect<P>>) {
         self.line = Line::Down { unresolved, since: now, told: false };
-        for row in std::mem::take(&mut self.queue) {
+        for row in self.queues.iter_mut().flat_map(std::mem::take).collect::<Vec<_>>() {
             self.hand_back(row, Refusal::Unavailable, effects);
         }
         effects.push(Effect::Reconnect);
@@ -328,81 +447,111 @@ impl<P: Clone> Journal<P> {
     }
 
     fn hand_back(&mut self, row: Row<P>, why: Refusal, effects: &mut Vec<Effect<P>>) {
-        let fresh = Closed { life: row.life, unheard: 0 };
-        let closed = self.closed.entry(row.sender).or_insert(fresh);
+        let later = if why == Refusal::Moved { why } else { Refusal::Unavailable };
+        let fresh = || Closed { life: row.life, unheard: 0, why: later };
+        let closed = self.closed.entry(row.owner()).or_insert_with(fresh);
         if closed.life < row.life {
-            *closed = Closed { life: row.life, unheard: 0 };
+            *closed = fresh();
         }
         if closed.life == row.life {
             closed.unheard += 1;
+            closed.why = later;
         }
         effects.push(Effect::Settled { row, outcome: Outcome::Refused(why) });
     }
 
-    fn is_closed(&self, row: &Row<P>) -> bool {
-        self.closed.get(&row.sender).is_some_and(|closed| closed.life == row.life)
+    /// With what a row is refused because something of its owner was.
+    fn is_closed(&self, row: &Row<P>) -> Option<Refusal> {
+        let closed = self.closed.get(&row.owner())?;
+        (closed.life == row.life).then_some(closed.why)
     }
 
-    fn heard(&mut self, sender: UserNo, life: Life, refused: usize) {
-        if let Some(closed) = self.closed.get_mut(&sender)
+    fn heard(&mut self, owner: Owner, life: Life, refused: usize) {
+        if let Some(closed) = self.closed.get_mut(&owner)
             && closed.life == life
         {
             closed.unheard = closed.unheard.saturating_sub(refused);
             if closed.unheard == 0 {
-                self.closed.remove(&sender);
+                self.closed.remove(&owner);
             }
         }
     }
 
-    /// Hands back, in order, all that waits from these senders: it must not overtake what was refused.
-    fn take_out(&mut self, senders: &HashSet<UserNo>, effects: &mut Vec<Effect<P>>) {
-        let (out, stay) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|row| senders.contains(&row.sender));
-        self.queue = stay;
-        for row in out {
-            self.hand_back(row, Refusal::Unavailable, effects);
+    /// Hands back, in order, all that waits from these owners: it must not overtake what was refused.
+    fn take_out(&mut self, owners: &HashSet<Owner>, why: Refusal, effects: &mut Vec<Effect<P>>) {
+        if owners.is_empty() {
+            return;
+        }
+        for queue in 0..self.queues.len() {
+            let (out, stay) = std::mem::take(&mut self.queues[queue])
+                .into_iter()
+                .partition::<VecDeque<_>, _>(|row| owners.contains(&row.owner()));
+            self.queues[queue] = stay;
+            for row in out {
+                self.hand_back(row, why, effects);
+            }
         }
     }
 
     fn put_back(&mut self, rows: Vec<Row<P>>) {
         for row in rows.into_iter().rev() {
-            self.queue.push_front(row);
+            self.queues[queue_of(&row)].push_front(row);
         }
     }
 
     fn run_next(&mut self, effects: &mut Vec<Effect<P>>) {
-        if !matches!(self.line, Line::Idle) || self.queue.is_empty() {
+        if !matches!(self.line, Line::Idle) {
             return;
         }
+        if self.queues[self.turn].is_empty() {
+            self.turn = 1 - self.turn;
+        }
+        let queue = &mut self.queues[self.turn];
+        self.turn = 1 - self.turn;
         let mut bytes = 0;
         let mut count = 0;
-        for row in self.queue.iter().take(self.batch_most.max(1)) {
+        for row in queue.iter().take(self.batch_most.max(1)) {
             bytes += row.body_bytes;
-            if count > 0 && bytes > limits::JOURNAL_BATCH_BYTES {
+            let alone = matches!(row.target, Target::Change { .. });
+            if count > 0 && (alone || bytes > limits::JOURNAL_BATCH_BYTES) {
                 break;
             }
             count += 1;
+            if alone {
+                break;
+            }
         }
-        let rows: Vec<_> = self.queue.drain(..count).collect();
+        if count == 0 {
+            return;
+        }
+        let rows: Vec<_> = queue.drain(..count).collect();
         self.line = Line::Busy(rows.clone());
         effects.push(Effect::Run(rows));
+    }
+}
+
+fn queue_of<P>(row: &Row<P>) -> usize {
+    match row.target {
+        Target::Pair { .. } => 0,
+        Target::Post(_) | Target::Change { .. } => 1,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{InboxSeq, UnixMs};
+    use crate::ids::UnixMs;
 
     const ALICE: UserNo = UserNo::from_store(1);
     const BOB: UserNo = UserNo::from_store(2);
 
     fn row(sender: UserNo, n: u8) -> Row<u8> {
         Row {
-            conversation: ConversationNo::from_store(5),
-            low: ALICE,
-            high: BOB,
+            target: Target::Pair {
+                conversation: ConversationNo::from_store(5),
+                low: ALICE,
+                high: BOB,
+            },
             sender,
             life: Life(1),
             key: ClientMsgId::mint(UnixMs::new(1_700_000_000_000), [n; 10]),
@@ -415,7 +564,7 @@ mod tests {
     fn placed(seq: u64) -> Placed {
         Placed {
             seq: Seq::new(seq),
-            inbox_low: InboxSeq::new(seq),
+            inbox_low: Some(InboxSeq::new(seq)),
             inbox_high: Some(InboxSeq::new(seq)),
             message_id: MessageId::from_store(seq as i64),
         }
@@ -449,7 +598,7 @@ mod tests {
         }
 
         fn heard(&mut self, sender: UserNo, refused: usize) {
-            self.after(Input::Heard { sender, life: Life(1), refused });
+            self.after(Input::Heard { owner: Owner::User(sender), life: Life(1), refused });
         }
     }
 

@@ -1,6 +1,8 @@
 //! The rules, pure: no socket, no clock, no database, no actor. They cannot fail, they can only refuse.
 
 pub mod epoch;
+pub mod group;
+pub mod intake;
 pub mod journal;
 pub mod order;
 pub mod outbound;

@@ -1,23 +1,18 @@
 //! A user's one-to-one sends: which are taken, which are repeats, which are refused.
 //!
-//! The owner's half of the order rules ([`super::order`] is the session's): it takes number 0 of a newer run, or the
-//! next number, and asks to resubmit otherwise. A known key is answered before anything else is asked. What the store
+//! [`super::intake`] has the rules that hold for every owner; here a new send waits until its pair is known. What the store
 //! decides (seqs, keys that are stored already) comes back as an [`Input::Settled`].
 //!
 //! Never touches a clock, a socket or the store: time is an argument, and the user's actor performs the effects.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use super::order::{Place, Verdict};
-use crate::ids::{ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UnixMs, UserId, UserNo};
+use super::intake::{
+    Ack, Intake, Outcome, Recent, Refusal, SendHash, SessionNo, Submitted, Waiter,
+};
+use super::order::Verdict;
+use crate::ids::{ClientMsgId, ConversationNo, UnixMs, UserId, UserNo};
 use crate::limits;
-
-/// Names a session on its node, for as long as the node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionNo(pub u64);
-
-/// The first 16 bytes of SHA-256 over what was sent.
-pub type SendHash = [u8; 16];
 
 /// The other side of a pair, once it was looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,87 +21,6 @@ pub struct Pair {
     pub no: ConversationNo,
     /// The other side's number; the user's own in a pair with oneself.
     pub peer: UserNo,
-}
-
-/// What a send is acked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ack {
-    /// Its place in the conversation.
-    pub seq: Seq,
-    /// Its place in the sender's inbox; none in a repeat.
-    pub inbox: Option<InboxSeq>,
-    /// Its id, which holds the time.
-    pub message_id: MessageId,
-    /// Whether it was stored before.
-    pub duplicate: bool,
-}
-
-/// Why a send was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The key is known with other content.
-    KeyReused,
-    /// The key is older than the dedup window.
-    StaleKey,
-    /// The key was minted too far ahead of the server's time.
-    ClockAhead {
-        /// The server's time.
-        now: UnixMs,
-    },
-    /// There is no such user.
-    NotFound,
-    /// A queue is full.
-    Busy,
-    /// The store is away, and the send was not handed to it.
-    Unavailable,
-    /// The store went away while it had the send, and did not come back in time.
-    OutcomeUnknown,
-}
-
-impl Refusal {
-    /// Whether the same send can succeed later.
-    pub fn is_curable(self) -> bool {
-        match self {
-            Self::Busy | Self::Unavailable | Self::OutcomeUnknown => true,
-            Self::KeyReused | Self::StaleKey | Self::ClockAhead { .. } | Self::NotFound => false,
-        }
-    }
-}
-
-/// What the store made of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has it now.
-    Stored {
-        /// Its place in the conversation.
-        seq: Seq,
-        /// Its place in the sender's inbox.
-        inbox: InboxSeq,
-        /// Its id.
-        message_id: MessageId,
-        /// What its content hashes to.
-        hash: SendHash,
-    },
-    /// It had the key before.
-    Known {
-        /// The first one's place.
-        seq: Seq,
-        /// The first one's id.
-        message_id: MessageId,
-        /// What the first one's content hashed to.
-        hash: SendHash,
-    },
-    /// It was not stored, or nobody knows.
-    Refused(Refusal),
-}
-
-/// Whoever waits for the outcome of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiter {
-    /// The session.
-    pub session: SessionNo,
-    /// The place from which it passed the send on.
-    pub place: Place,
 }
 
 /// What happens to a user's sends.
@@ -150,6 +64,8 @@ pub enum Input<P> {
     },
     /// A session is over.
     Ended(SessionNo),
+    /// The store has lost data: what it had is no longer proof.
+    EpochChanged,
 }
 
 /// What the user's actor shall do.
@@ -183,51 +99,28 @@ pub enum Effect<P> {
     },
 }
 
-struct Run {
-    run: u64,
-    last: u64,
-    /// Ended by a curable refusal: the rest of the run is dropped, the session answers it itself.
-    closed: bool,
-}
-
-struct Pending<P> {
-    /// Of the first one's content, which is what is to be stored.
+/// A send whose peer is being looked up.
+struct Unsent<P> {
+    key: ClientMsgId,
     hash: SendHash,
-    /// The session whose send it is; for the others it is a repeat.
-    first: SessionNo,
-    /// Who waits, with the hash of what it sent: which of them is stored only the store can say.
-    waiters: Vec<(Waiter, SendHash)>,
-    /// Not yet handed to the journal: its peer is being looked up.
-    unsent: Option<P>,
-}
-
-struct Remembered {
-    seq: Seq,
-    message_id: MessageId,
-    hash: SendHash,
+    payload: P,
 }
 
 /// A user's one-to-one sends; `P` is what is to be stored.
 pub struct Sends<P> {
-    window_ms: i64,
-    runs: HashMap<SessionNo, HashMap<UserId, Run>>,
-    pending: HashMap<(UserId, ClientMsgId), Pending<P>>,
+    intake: Intake<UserId, ()>,
     /// Sends whose peer is being looked up, oldest first.
-    looked_up: HashMap<UserId, Vec<ClientMsgId>>,
+    looked_up: HashMap<UserId, Vec<Unsent<P>>>,
     pairs: Recent<UserId, Pair>,
-    stored: Recent<(UserId, ClientMsgId), Remembered>,
 }
 
 impl<P> Sends<P> {
     /// Nothing sent yet. `window_ms` is the dedup window.
     pub fn new(window_ms: i64) -> Self {
         Self {
-            window_ms,
-            runs: HashMap::new(),
-            pending: HashMap::new(),
+            intake: Intake::new(window_ms, limits::KNOWN_RUNS, limits::RECENT_KEYS),
             looked_up: HashMap::new(),
             pairs: Recent::new(limits::KNOWN_PEERS),
-            stored: Recent::new(limits::RECENT_KEYS),
         }
     }
 
@@ -243,224 +136,79 @@ impl<P> Sends<P> {
 
     /// Whether no send waits for its outcome.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty()
+        self.intake.is_settled()
     }
 
     /// Turns what happened into what is to be done.
     pub fn decide(&mut self, now: UnixMs, input: Input<P>, effects: &mut Vec<Effect<P>>) {
         match input {
             Input::Submitted { waiter, to, key, hash, payload } => {
-                match self.take_place(waiter, &to) {
-                    Turn::Next => self.submitted(now, waiter, to, key, hash, payload, effects),
-                    Turn::Past => {}
-                    Turn::TooFar => {
-                        let verdict = Verdict::Resubmit;
+                match self.intake.submit(now, waiter, (), &to, key, hash) {
+                    Submitted::Answered((), verdict) => {
                         effects.push(Effect::Tell { waiter, to, key, verdict });
                     }
+                    Submitted::Nothing => {}
+                    Submitted::New => self.append(to, Unsent { key, hash, payload }, effects),
                 }
             }
             Input::Found { to, pair: Some(pair) } => {
                 self.pairs.insert(to.clone(), pair);
-                for key in self.looked_up.remove(&to).unwrap_or_default() {
-                    let Some(pending) = self.pending.get_mut(&(to.clone(), key)) else { continue };
-                    let hash = pending.hash;
-                    if let Some(payload) = pending.unsent.take() {
-                        effects.push(Effect::Append { pair, to: to.clone(), key, hash, payload });
-                    }
+                for Unsent { key, hash, payload } in self.looked_up.remove(&to).unwrap_or_default()
+                {
+                    effects.push(Effect::Append { pair, to: to.clone(), key, hash, payload });
                 }
             }
             Input::Found { to, pair: None } => {
-                self.refuse_looked_up(to, Refusal::NotFound, effects)
+                self.refuse_looked_up(&to, Refusal::NotFound, effects)
             }
-            Input::NotLookedUp { to, why } => self.refuse_looked_up(to, why, effects),
-            Input::Settled { to, key, outcome } => self.settled(to, key, outcome, effects),
-            Input::Ended(session) => {
-                self.runs.remove(&session);
-            }
+            Input::NotLookedUp { to, why } => self.refuse_looked_up(&to, why, effects),
+            Input::Settled { to, key, outcome } => self.settled(&to, key, outcome, effects),
+            Input::Ended(session) => self.intake.ended(session),
+            Input::EpochChanged => self.intake.forget_stored(),
         }
     }
 
-    fn take_place(&mut self, waiter: Waiter, to: &UserId) -> Turn {
-        let Waiter { session, place } = waiter;
-        let runs = self.runs.entry(session).or_default();
-        if let Some(known) = runs.get_mut(to)
-            && place.run <= known.run
-        {
-            if place.run < known.run || known.closed {
-                return Turn::Past;
-            }
-            if place.n == known.last + 1 {
-                known.last = place.n;
-                return Turn::Next;
-            }
-            return Turn::TooFar;
-        }
-        if place.n != 0 {
-            return Turn::TooFar;
-        }
-        // Forgetting a run costs one resubmission; the session that has more than this under way does not exist.
-        if runs.len() >= limits::KNOWN_RUNS
-            && let Some(oldest) =
-                runs.iter().min_by_key(|(_, run)| run.run).map(|(to, _)| to.clone())
-        {
-            runs.remove(&oldest);
-        }
-        runs.insert(to.clone(), Run { run: place.run, last: 0, closed: false });
-        Turn::Next
-    }
-
-    #[allow(clippy::too_many_arguments)] // The fields of one input, taken apart by its only caller.
-    fn submitted(
-        &mut self,
-        now: UnixMs,
-        waiter: Waiter,
-        to: UserId,
-        key: ClientMsgId,
-        hash: SendHash,
-        payload: P,
-        effects: &mut Vec<Effect<P>>,
-    ) {
-        let id = (to, key);
-        if let Some(first) = self.stored.get(&id) {
-            let verdict = repeat(first.hash == hash, first.seq, first.message_id);
-            let (to, key) = id;
-            effects.push(Effect::Tell { waiter, to, key, verdict });
-            return;
-        }
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.waiters.retain(|(known, _)| known.session != waiter.session);
-            pending.waiters.push((waiter, hash));
-            return;
-        }
-        if let Some(refusal) = self.refuse_by_time(now, key) {
-            let (to, key) = id;
-            effects.push(Effect::Tell { waiter, to, key, verdict: Verdict::Final(refusal) });
-            return;
-        }
-        let (to, _) = id.clone();
-        let first = waiter.session;
-        let mut pending = Pending { hash, first, waiters: vec![(waiter, hash)], unsent: None };
+    fn append(&mut self, to: UserId, unsent: Unsent<P>, effects: &mut Vec<Effect<P>>) {
         match self.pairs.get(&to) {
             // While others wait for the look-up, a later send must not overtake them.
             Some(pair) if !self.looked_up.contains_key(&to) => {
+                let Unsent { key, hash, payload } = unsent;
                 effects.push(Effect::Append { pair: *pair, to, key, hash, payload });
             }
             _ => {
-                pending.unsent = Some(payload);
                 let waiting = self.looked_up.entry(to.clone()).or_default();
                 if waiting.is_empty() {
                     effects.push(Effect::LookUp(to));
                 }
-                waiting.push(key);
+                waiting.push(unsent);
             }
         }
-        self.pending.insert(id, pending);
     }
 
-    fn refuse_by_time(&self, now: UnixMs, key: ClientMsgId) -> Option<Refusal> {
-        let age = now.since(key.minted_at());
-        if age > self.window_ms {
-            Some(Refusal::StaleKey)
-        } else if age < -limits::CLOCK_AHEAD_MS {
-            Some(Refusal::ClockAhead { now })
-        } else {
-            None
-        }
-    }
-
-    fn refuse_looked_up(&mut self, to: UserId, why: Refusal, effects: &mut Vec<Effect<P>>) {
-        for key in self.looked_up.remove(&to).unwrap_or_default() {
-            self.settled(to.clone(), key, Outcome::Refused(why), effects);
+    fn refuse_looked_up(&mut self, to: &UserId, why: Refusal, effects: &mut Vec<Effect<P>>) {
+        for unsent in self.looked_up.remove(to).unwrap_or_default() {
+            self.settled(to, unsent.key, Outcome::Refused(why), effects);
         }
     }
 
     fn settled(
         &mut self,
-        to: UserId,
+        to: &UserId,
         key: ClientMsgId,
         outcome: Outcome,
         effects: &mut Vec<Effect<P>>,
     ) {
-        let Some(pending) = self.pending.remove(&(to.clone(), key)) else { return };
-        if let Outcome::Stored { seq, message_id, hash, .. }
-        | Outcome::Known { seq, message_id, hash } = outcome
-        {
-            self.stored.insert((to.clone(), key), Remembered { seq, message_id, hash });
-        }
-        for (waiter, sent) in pending.waiters {
-            let verdict = match outcome {
-                Outcome::Stored { seq, inbox, message_id, hash }
-                    if hash == sent && waiter.session == pending.first =>
-                {
-                    Verdict::Stored(Ack { seq, inbox: Some(inbox), message_id, duplicate: false })
-                }
-                Outcome::Stored { seq, message_id, hash, .. }
-                | Outcome::Known { seq, message_id, hash } => repeat(hash == sent, seq, message_id),
-                Outcome::Refused(refusal) if refusal.is_curable() => {
-                    self.close_run(waiter, &to);
-                    Verdict::Curable(refusal)
-                }
-                Outcome::Refused(refusal) => Verdict::Final(refusal),
-            };
+        self.intake.settle(to, key, outcome, |waiter, (), verdict| {
             effects.push(Effect::Tell { waiter, to: to.clone(), key, verdict });
-        }
-    }
-
-    fn close_run(&mut self, waiter: Waiter, to: &UserId) {
-        if let Some(run) = self.runs.get_mut(&waiter.session).and_then(|runs| runs.get_mut(to))
-            && run.run == waiter.place.run
-        {
-            run.closed = true;
-        }
-    }
-}
-
-enum Turn {
-    Next,
-    /// Of a run that is over: the session has answered it, or passed it on anew.
-    Past,
-    TooFar,
-}
-
-fn repeat(same: bool, seq: Seq, message_id: MessageId) -> Verdict<Ack, Refusal> {
-    if same {
-        Verdict::Stored(Ack { seq, inbox: None, message_id, duplicate: true })
-    } else {
-        Verdict::Final(Refusal::KeyReused)
-    }
-}
-
-/// The last values that were put in, by key; the oldest is forgotten first.
-struct Recent<K, V> {
-    values: HashMap<K, V>,
-    oldest_first: VecDeque<K>,
-    most: usize,
-}
-
-impl<K: Clone + Eq + std::hash::Hash, V> Recent<K, V> {
-    fn new(most: usize) -> Self {
-        Self { values: HashMap::new(), oldest_first: VecDeque::new(), most }
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key)
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.values.insert(key.clone(), value).is_none() {
-            self.oldest_first.push_back(key);
-        }
-        if self.oldest_first.len() > self.most
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.values.remove(&oldest);
-        }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::order::Place;
+    use crate::ids::{InboxSeq, MessageId, Seq};
 
     const NOW: UnixMs = UnixMs::new(1_700_000_000_000);
     const DAY_MS: i64 = 86_400_000;
@@ -514,7 +262,7 @@ mod tests {
     fn stored(seq: u64) -> Outcome {
         Outcome::Stored {
             seq: Seq::new(seq),
-            inbox: InboxSeq::new(seq + 10),
+            inbox: Some(InboxSeq::new(seq + 10)),
             message_id: MessageId::from_store(77),
             hash: [1; 16],
         }
@@ -595,10 +343,8 @@ mod tests {
         let message_id = MessageId::from_store(77);
         let first =
             Ack { seq: Seq::new(4), inbox: Some(InboxSeq::new(14)), message_id, duplicate: false };
-        assert_eq!(
-            told,
-            [(at(1, 0), Verdict::Stored(first)), (other, repeat(true, first.seq, message_id))]
-        );
+        let again = Verdict::Stored(Ack { inbox: None, duplicate: true, ..first });
+        assert_eq!(told, [(at(1, 0), Verdict::Stored(first)), (other, again)]);
     }
 
     #[test]
@@ -678,16 +424,5 @@ mod tests {
         let refusal = Refusal::ClockAhead { now: NOW };
         assert_eq!(verdicts(&ahead), [(at(1, 1), Verdict::Final(refusal))]);
         assert_eq!(appended(&user.submit_key(at(1, 2), minted(-7 * DAY_MS), [0; 16])).len(), 1);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_oldest_is_forgotten_first() {
-        let mut recent = Recent::new(2);
-        for n in 1..=3 {
-            recent.insert(n, n * 10);
-        }
-
-        assert_eq!((recent.get(&1), recent.get(&2), recent.get(&3)), (None, Some(&20), Some(&30)));
-        assert_eq!(recent.values.len(), recent.oldest_first.len());
     }
 }

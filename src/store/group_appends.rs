@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::StoreError;
 use super::query::get;
 use super::writer::{Writer, hash};
+use crate::domain::intake::SendHash;
 use crate::domain::journal::Known;
-use crate::domain::sends::SendHash;
 use crate::ids::{ClientMsgId, ConversationNo, MessageId, Seq, Shard, ShardEpoch, UserNo};
 
 pub(super) const APPEND_GROUPS: &str = include_str!("../../sql/queries/append_groups.sql");

@@ -6,8 +6,8 @@ use super::StoreError;
 use super::group_appends::to_store;
 use super::query::get;
 use super::writer::Writer;
+use crate::domain::intake::SendHash;
 use crate::domain::policy::Kind;
-use crate::domain::sends::SendHash;
 use crate::ids::{
     AppId, ClientMsgId, ConversationNo, GroupId, MessageId, Seq, Shard, ShardEpoch, UserNo,
 };

@@ -9,8 +9,8 @@ use super::members::{Membership, membership};
 use super::pairs::{From, rust_bytes};
 use super::query::{get, row, rows};
 use super::writer::hash;
+use crate::domain::intake::SendHash;
 use crate::domain::policy::Kind;
-use crate::domain::sends::SendHash;
 use crate::ids::{
     AppId, ClientMsgId, ConversationNo, GroupId, Incarnation, MessageId, NodeId, Seq, ShardEpoch,
     UnixMs, UserId, UserNo,

@@ -12,6 +12,7 @@ use crate::ids::{AppId, ConversationNo, Seq, UnixMs, UserId, UserNo};
 
 const GROUP_FACTS: &str = include_str!("../../sql/queries/group_facts.sql");
 const GROUP_MEMBER_PAGE: &str = include_str!("../../sql/queries/group_member_page.sql");
+const GROUP_MEMBER_NUMBERS: &str = include_str!("../../sql/queries/group_member_numbers.sql");
 const GROUP_READ_STATE: &str = include_str!("../../sql/queries/group_read_state.sql");
 
 /// What somebody is, or was, in a group.
@@ -141,6 +142,12 @@ pub async fn page(
             })
         })
         .collect()
+}
+
+/// The members of a group, by number.
+pub async fn numbers(pool: &Pool, group: ConversationNo) -> Result<Vec<UserNo>, StoreError> {
+    let rows = rows(pool, GROUP_MEMBER_NUMBERS, &[&group.get()]).await?;
+    rows.iter().map(|row| Ok(UserNo::from_store(get(row, "user_no")?))).collect()
 }
 
 /// How far a member has read.

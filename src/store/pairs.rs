@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::query::{get, row, rows};
 use super::writer::{Writer, hash};
-use crate::domain::journal::{Found as Stored, Known, Placed, Row};
+use crate::domain::journal::{Found as Stored, Known, Placed, Row, Target};
 use crate::domain::sends::Pair;
 use crate::ids::{AppId, ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UserId, UserNo};
 
@@ -108,7 +108,7 @@ impl Writer {
         let base = |of: &BTreeMap<i64, i64>, no: &i64| of.get(no).copied().unwrap_or_default();
         let placed = (0..rows.len()).map(|i| Placed {
             seq: Seq::from_store(base(&pairs, &batch.pair[i]) + batch.n[i]),
-            inbox_low: InboxSeq::from_store(base(&inboxes, &batch.low[i]) + batch.low_k[i]),
+            inbox_low: Some(InboxSeq::from_store(base(&inboxes, &batch.low[i]) + batch.low_k[i])),
             inbox_high: batch.high[i]
                 .zip(batch.high_k[i])
                 .map(|(owner, k)| InboxSeq::from_store(base(&inboxes, &owner) + k)),
@@ -121,7 +121,7 @@ impl Writer {
     pub async fn find<P>(&self, rows: &[Row<P>]) -> Result<Vec<Stored>, StoreError> {
         let day: Vec<i32> = rows.iter().map(|row| row.key.minted_at().day()).collect();
         let key: Vec<Uuid> = rows.iter().map(|row| row.key.uuid()).collect();
-        let pair: Vec<i64> = rows.iter().map(|row| row.conversation.get()).collect();
+        let pair: Vec<i64> = rows.iter().map(|row| row.target.conversation().get()).collect();
         let sender: Vec<i64> = rows.iter().map(|row| row.sender.get()).collect();
         let found = self
             .client
@@ -135,7 +135,7 @@ impl Writer {
                 let inbox_high: Option<i64> = get(row, "inbox_high")?;
                 let placed = Placed {
                     seq: Seq::from_store(get(row, "seq")?),
-                    inbox_low: InboxSeq::from_store(get(row, "inbox_low")?),
+                    inbox_low: Some(InboxSeq::from_store(get(row, "inbox_low")?)),
                     inbox_high: inbox_high.map(InboxSeq::from_store),
                     message_id: MessageId::from_store(get(row, "message_id")?),
                 };
@@ -182,11 +182,13 @@ impl<'a> Batch<'a> {
         let mut heads: BTreeMap<i64, (i64, i64, i64)> = BTreeMap::new();
         let mut owners: BTreeMap<i64, i64> = BTreeMap::new();
         for (row, id) in rows.iter().zip(ids) {
-            let head = heads.entry(row.conversation.get()).or_default();
+            // A statement about pairs holds nothing else.
+            let Target::Pair { conversation, low, high } = row.target else { continue };
+            let head = heads.entry(conversation.get()).or_default();
             head.0 += 1;
-            head.1 += i64::from(row.sender == row.low);
+            head.1 += i64::from(row.sender == low);
             head.2 = id.get();
-            batch.pair.push(row.conversation.get());
+            batch.pair.push(conversation.get());
             batch.n.push(head.0);
             batch.low_n.push(head.1);
             batch.sender.push(row.sender.get());
@@ -201,9 +203,9 @@ impl<'a> Batch<'a> {
                 *k += 1;
                 *k
             };
-            batch.low.push(row.low.get());
-            batch.low_k.push(next(row.low));
-            let high = (row.high != row.low).then_some(row.high);
+            batch.low.push(low.get());
+            batch.low_k.push(next(low));
+            let high = (high != low).then_some(high);
             batch.high.push(high.map(UserNo::get));
             batch.high_k.push(high.map(next));
         }

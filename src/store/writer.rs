@@ -10,7 +10,7 @@ use super::group_appends::{APPEND_GROUPS, FIND_GROUP_ENTRIES};
 use super::group_changes::CHANGE_GROUP;
 use super::pairs::{APPEND_PAIRS, FIND_SENDS};
 use super::query::{WRITER_OPENED, get};
-use crate::domain::sends::SendHash;
+use crate::domain::intake::SendHash;
 use crate::ids::{Fence, NodeId};
 
 const RAISE_FENCE: &str = include_str!("../../sql/queries/raise_fence.sql");

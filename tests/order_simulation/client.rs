@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use rookery::domain::intake::{Ack, Refusal, SendHash, SessionNo, Waiter};
 use rookery::domain::order::{self, Order, Taken, Verdict};
-use rookery::domain::sends::{Ack, Refusal, SendHash, SessionNo, Waiter};
 use rookery::ids::{ClientMsgId, UserId};
 
 use super::user::ToUser;

@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-use rookery::domain::journal::{self, Appended, Found, Journal, Life, Placed, Row};
-use rookery::domain::sends::Outcome;
-use rookery::ids::{UserId, UserNo};
+use rookery::domain::intake::Outcome;
+use rookery::domain::journal::{self, Appended, Found, Journal, Life, Owner, Placed, Row};
+use rookery::ids::UserId;
 
 use super::user::ToUser;
 use super::{Room, World};
 
 pub(super) enum ToJournal {
     Append(Row<UserId>),
-    Heard { sender: UserNo, life: Life, refused: usize },
+    Heard { owner: Owner, life: Life, refused: usize },
 }
 
 pub(super) struct Statement {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rookery::domain::sends::Ack;
+use rookery::domain::intake::Ack;
 use rookery::ids::UserId;
 
 use super::client::{Message, State};

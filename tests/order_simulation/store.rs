@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rookery::domain::intake::SendHash;
 use rookery::domain::journal::{Appended, Found, Known, Placed, Row};
-use rookery::domain::sends::SendHash;
 use rookery::ids::{ClientMsgId, ConversationNo, InboxSeq, MessageId, Seq, UserNo};
 
 /// A stored message.
@@ -38,12 +38,12 @@ impl Store {
             return Appended::Known(known);
         }
         let distinct: HashSet<_> =
-            rows.iter().map(|row| (row.conversation, row.sender, row.key)).collect();
+            rows.iter().map(|row| (row.target.conversation(), row.sender, row.key)).collect();
         if distinct.len() < rows.len() {
             return Appended::Refused;
         }
         let placed = rows.iter().map(|row| {
-            let log = self.logs.entry(row.conversation).or_default();
+            let log = self.logs.entry(row.target.conversation()).or_default();
             log.push(Entry { sender: row.sender, key: row.key, hash: row.hash });
             placed(log.len())
         });
@@ -53,8 +53,8 @@ impl Store {
     /// Which of these rows are stored, by index.
     pub fn find<P>(&self, rows: &[Row<P>]) -> Vec<Found> {
         let found = |(index, row): (usize, &Row<P>)| {
-            let seq = self.seq(row.conversation, row.sender, row.key)?;
-            let hash = self.log(row.conversation)[seq - 1].hash;
+            let seq = self.seq(row.target.conversation(), row.sender, row.key)?;
+            let hash = self.log(row.target.conversation())[seq - 1].hash;
             Some(Found { index, placed: placed(seq), hash })
         };
         rows.iter().enumerate().filter_map(found).collect()
@@ -75,9 +75,9 @@ impl Store {
     }
 
     fn known<P>(&self, index: usize, row: &Row<P>) -> Option<Known> {
-        let seq = self.seq(row.conversation, row.sender, row.key)?;
+        let seq = self.seq(row.target.conversation(), row.sender, row.key)?;
         let Placed { seq, message_id, .. } = placed(seq);
-        let hash = self.log(row.conversation)[seq.get() as usize - 1].hash;
+        let hash = self.log(row.target.conversation())[seq.get() as usize - 1].hash;
         Some(Known { index, seq, message_id, hash })
     }
 }
@@ -85,7 +85,7 @@ impl Store {
 fn placed(seq: usize) -> Placed {
     Placed {
         seq: Seq::new(seq as u64),
-        inbox_low: InboxSeq::new(seq as u64),
+        inbox_low: Some(InboxSeq::new(seq as u64)),
         inbox_high: Some(InboxSeq::new(seq as u64)),
         message_id: MessageId::from_store(seq as i64),
     }

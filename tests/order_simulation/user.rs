@@ -2,10 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use rookery::domain::journal::{Life, Row};
-use rookery::domain::sends::{
-    Effect, Input, Outcome, Pair, Refusal, SendHash, Sends, SessionNo, Waiter,
-};
+use rookery::domain::intake::{Outcome, Refusal, SendHash, SessionNo, Waiter};
+use rookery::domain::journal::{Life, Owner, Row, Target};
+use rookery::domain::sends::{Effect, Input, Pair, Sends};
 use rookery::ids::{ClientMsgId, UnixMs, UserId};
 
 use super::line::ToJournal;
@@ -75,7 +74,8 @@ impl World {
                     self.decide(user, Input::Settled { to, key, outcome });
                 }
                 if refused > 0 {
-                    let heard = ToJournal::Heard { sender: no(user), life: mine, refused };
+                    let heard =
+                        ToJournal::Heard { owner: Owner::User(no(user)), life: mine, refused };
                     self.insist_journal(heard);
                 }
             }
@@ -98,9 +98,11 @@ impl World {
                 Effect::LookUp(to) => self.look_ups.push((user, self.users[user].life, to)),
                 Effect::Append { pair, to, key, hash, payload: () } => {
                     let row = Row {
-                        conversation: pair.no,
-                        low: no(user).min(pair.peer),
-                        high: no(user).max(pair.peer),
+                        target: Target::Pair {
+                            conversation: pair.no,
+                            low: no(user).min(pair.peer),
+                            high: no(user).max(pair.peer),
+                        },
                         sender: no(user),
                         life: self.users[user].life,
                         key,

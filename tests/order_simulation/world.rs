@@ -6,8 +6,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use rookery::domain::intake::{Refusal, SessionNo};
 use rookery::domain::journal::{self, Appended, Journal, Life};
-use rookery::domain::sends::{Pair, Refusal, Sends, SessionNo};
+use rookery::domain::sends::{Pair, Sends};
 use rookery::ids::{ConversationNo, UnixMs, UserId, UserNo};
 
 use super::store::Store;
@@ -186,8 +187,8 @@ impl World {
             }
             Act::JournalHears => match self.line.mailbox.pop_front() {
                 Some(ToJournal::Append(row)) => self.journal(journal::Input::Append(row)),
-                Some(ToJournal::Heard { sender, life, refused }) => {
-                    self.journal(journal::Input::Heard { sender, life, refused });
+                Some(ToJournal::Heard { owner, life, refused }) => {
+                    self.journal(journal::Input::Heard { owner, life, refused });
                 }
                 None => {}
             },

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use rookery::domain::intake::{Outcome, Refusal};
 use rookery::domain::journal::{Appended, Effect, Input, Journal, Placed, Row};
-use rookery::domain::sends::{Outcome, Pair, Refusal};
+use rookery::domain::sends::Pair;
 use rookery::ids::{AppId, InboxSeq, Seq, UnixMs, UserNo};
 use rookery::store::cursors::{CursorKey, CursorWriter, Cursors};
 use rookery::store::pairs::{self, AppendOutcome, From};
@@ -38,7 +39,7 @@ async fn two_writers_to_the_same_pairs_at_once_leave_no_hole_and_never_wait_for_
                 .map(|_| all[random.below(all.len())])
                 .map(|(sender, pair)| base.row(sender, pair))
                 .collect();
-            rows.sort_by_key(|row| row.conversation);
+            rows.sort_by_key(|row| row.target.conversation());
             if reversed {
                 rows.reverse();
             }
@@ -57,11 +58,15 @@ async fn two_writers_to_the_same_pairs_at_once_leave_no_hole_and_never_wait_for_
 async fn check_placed(base: &Base, rows: &[Row<Body>], placed: &[Placed]) {
     for (row, placed) in rows.iter().zip(placed).take(3) {
         let before = From::After(Seq::new(placed.seq.get() - 1));
-        let page = pairs::history(&base.pool, row.conversation, before, 1, 1).await.unwrap();
+        let page =
+            pairs::history(&base.pool, row.target.conversation(), before, 1, 1).await.unwrap();
         let entry = &page[0];
         assert_eq!((entry.key, &entry.body), (row.key, &row.payload));
         assert_eq!(entry.message_id, placed.message_id);
-        assert_eq!((entry.inbox_low, entry.inbox_high), (placed.inbox_low, placed.inbox_high));
+        assert_eq!(
+            (Some(entry.inbox_low), entry.inbox_high),
+            (placed.inbox_low, placed.inbox_high)
+        );
     }
 }
 
@@ -185,8 +190,10 @@ async fn a_pair_with_oneself_has_one_place_in_the_inbox_and_one_cursor() {
 
     let placed = stored(&writer, &[base.row(alice, pair), base.row(alice, pair)]).await;
 
-    let places: Vec<_> =
-        placed.iter().map(|it| (it.seq.get(), it.inbox_low.get(), it.inbox_high)).collect();
+    let places: Vec<_> = placed
+        .iter()
+        .map(|it| (it.seq.get(), it.inbox_low.unwrap().get(), it.inbox_high))
+        .collect();
     assert_eq!(places, [(1, 1, None), (2, 2, None)]);
     let page = inbox::page(&base.pool, alice, InboxSeq::ZERO, 9, 9999).await.unwrap();
     assert_eq!(page.iter().map(|entry| entry.seq.get()).collect::<Vec<_>>(), [1, 2]);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use deadpool_postgres::Pool;
-use rookery::domain::journal::{Life, Placed, Row};
+use rookery::domain::journal::{Life, Placed, Row, Target};
 use rookery::domain::sends::Pair;
 use rookery::domain::snowflake::Snowflakes;
 use rookery::ids::{
@@ -94,9 +94,11 @@ impl Base {
     pub fn row_with(&self, sender: UserNo, pair: Pair, key: ClientMsgId) -> Row<Body> {
         let body = key.to_string().into_bytes();
         Row {
-            conversation: pair.no,
-            low: sender.min(pair.peer),
-            high: sender.max(pair.peer),
+            target: Target::Pair {
+                conversation: pair.no,
+                low: sender.min(pair.peer),
+                high: sender.max(pair.peer),
+            },
             sender,
             life: Life(1),
             key,

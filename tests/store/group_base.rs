@@ -1,7 +1,7 @@
 //! A group as its owner holds it: the number, the epoch of its shard, and the head that it believes in.
 
+use rookery::domain::intake::SendHash;
 use rookery::domain::policy::{History, Kind};
-use rookery::domain::sends::SendHash;
 use rookery::ids::{
     AppId, ClientMsgId, ConversationNo, GroupId, Incarnation, MessageId, NodeId, Seq, Shard,
     ShardEpoch, UserNo,

@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::groups::first_sync;
 use super::{Attached, EnterRefused, Membership, Phase, SessionActor};
+use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
 use crate::actors::registry::Enter;
 use crate::actors::user::{self, Attach};
 use crate::actors::{errors, mailbox, wire};
 use crate::limits;
 use crate::protocol::codec::Outbound;
-use crate::protocol::{CloseCode, Code, Device, ErrorBody, Limits, LoggedIn, Login, Reply, Synced};
+use crate::protocol::{
+    CloseCode, Code, Device, ErrorBody, Limits, LoggedIn, Login, Reply, Sync, Synced,
+};
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -30,10 +34,10 @@ impl Handler<LoginChecked> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, LoginChecked { outcome }: LoginChecked, ctx: &mut Self::Context) {
-        let Phase::Checking { command, device } = &self.phase else { return };
-        let (command, device) = (*command, device.clone());
+        let Phase::Checking { command, device, ask } = &self.phase else { return };
+        let (command, device, ask) = (*command, device.clone(), ask.clone());
         match outcome {
-            Ok(who) => self.enter(command, device, who, ctx),
+            Ok(who) => self.enter(command, device, ask, who, ctx),
             Err(error) => self.login_failed(command, error),
         }
         self.pump();
@@ -46,13 +50,15 @@ impl Handler<Attached> for SessionActor {
     fn handle(&mut self, Attached { user }: Attached, ctx: &mut Self::Context) {
         let Some(membership) = &mut self.membership else { return };
         membership.user = Some(user);
-        let Phase::Entering { who, .. } = &self.phase else {
+        let Phase::Entering { who, ask, .. } = &self.phase else {
             // It ended meanwhile, before it knew whom to tell.
             self.leave(None);
             return;
         };
-        let (engine, who) = (self.engine.clone(), who.clone());
-        let sync = async move { FirstSync { outcome: reads::sync(&engine, &who).await } };
+        let Some(outlet) = self.outlet.clone() else { return };
+        let (engine, who, ask) = (self.engine.clone(), who.clone(), ask.clone());
+        let sync =
+            async move { FirstSync { outcome: first_sync(&engine, &who, &outlet, &ask).await } };
         ctx.spawn(sync.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
     }
 }
@@ -73,7 +79,7 @@ impl Handler<FirstSync> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, FirstSync { outcome }: FirstSync, _: &mut Self::Context) {
-        let Phase::Entering { command, who } = &self.phase else { return };
+        let Phase::Entering { command, who, .. } = &self.phase else { return };
         let (command, who) = (*command, who.clone());
         let user = self.membership.as_ref().and_then(|membership| membership.user.clone());
         match outcome.and_then(|sync| user.map(|user| (sync, user)).ok_or_else(errors::unavailable))
@@ -101,18 +107,26 @@ impl Handler<FirstSync> for SessionActor {
 
 impl SessionActor {
     pub(super) fn log_in(&mut self, command: u64, login: Login, ctx: &mut Context<Self>) {
-        self.phase = Phase::Checking { command, device: login.device.clone() };
+        let ask = Arc::new(login.sync.clone().unwrap_or_default());
+        self.phase = Phase::Checking { command, device: login.device.clone(), ask };
         let engine = self.engine.clone();
         let check = async move { LoginChecked { outcome: reads::log_in(&engine, &login).await } };
         ctx.spawn(check.into_actor(self).map(|checked, _, ctx| ctx.notify(checked)));
     }
 
-    fn enter(&mut self, command: u64, device: Device, who: Identity, ctx: &mut Context<Self>) {
+    fn enter(
+        &mut self,
+        command: u64,
+        device: Device,
+        ask: Arc<Sync>,
+        who: Identity,
+        ctx: &mut Context<Self>,
+    ) {
+        let (address, behind) = (ctx.address(), self.behind.clone());
+        let outlet = Arc::new(Outlet::new(self.no, who.no, self.codec, address, behind));
+        self.outlet = Some(outlet.clone());
         let attach = Attach {
-            session: self.no,
-            address: ctx.address(),
-            codec: self.codec,
-            behind: self.behind.clone(),
+            outlet,
             platform: device.platform,
             device: device.id.clone(),
             login_no: who.login_no,
@@ -130,7 +144,7 @@ impl SessionActor {
         }
         let login_no = who.login_no;
         self.membership = Some(Membership { device, login_no, user: None });
-        self.phase = Phase::Entering { command, who: Arc::new(who) };
+        self.phase = Phase::Entering { command, who: Arc::new(who), ask };
     }
 
     fn logged_in(&self, who: &Identity, sync: Synced) -> LoggedIn {

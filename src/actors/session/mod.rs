@@ -3,6 +3,7 @@
 //! Knows no transport: frames come in and go out through an adapter, one batch at a time, so that a socket that does not
 //! read costs a bounded queue here and nothing anywhere else. Knows nothing of SQL.
 
+mod groups;
 mod handle;
 mod login;
 
@@ -20,20 +21,24 @@ use tokio::sync::oneshot;
 pub use self::handle::{SessionHandle, Transport};
 use crate::actors::engine::{Engine, Shared};
 
+use crate::actors::group::GroupRequest;
 use crate::actors::mailbox::{self, TellError};
+use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
+use crate::actors::relay::GroupKey;
 use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, Submit, UserActor};
 use crate::actors::{errors, wire};
+use crate::domain::group::{ChangeRefused, Changed};
+use crate::domain::intake::{Ack, Refusal, SessionNo, Waiter};
 use crate::domain::order::{self, Effect, Order, Place, Taken};
 use crate::domain::outbound::{Outbound as Queue, Queued};
-use crate::domain::sends::{Ack, Refusal, SessionNo, Waiter};
 use crate::domain::snowflake;
-use crate::ids::{ClientMsgId, Conversation, DeviceId, InboxSeq, LoginNo, Seq, UnixMs, UserId};
+use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, LoginNo, Seq, UnixMs};
 use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
 use crate::protocol::{
-    Behind, Body, CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody,
-    Event, GroupSeqs, KickReason, Ping, Pong, Reply, Send, Sent,
+    Body, CloseCode, Code, Command, Content, CursorCommand, CursorReply, Device, Empty, ErrorBody,
+    Event, GroupSeqs, KickReason, Reply, Send, Sent, Sync,
 };
 
 /// A frame from the peer.
@@ -88,8 +93,8 @@ pub struct Detached;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Verdict {
-    /// To whom it went.
-    pub to: UserId,
+    /// Where it went.
+    pub conversation: Conversation,
     /// The place from which it was passed on.
     pub place: Place,
     /// Its key.
@@ -108,6 +113,28 @@ pub struct ReceiptDone {
     pub conversation: Conversation,
     /// The cursor as it now stands, or why not.
     pub outcome: Result<Seq, ErrorBody>,
+}
+
+/// What became of a change of a group.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ChangeDone {
+    /// The command.
+    pub command: u64,
+    /// The group.
+    pub group: GroupId,
+    /// What came of it.
+    pub outcome: Result<Changed, ChangeRefused>,
+}
+
+/// What the relays of one thread know of groups that a ping named.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HeadsKnown {
+    /// The command.
+    pub command: u64,
+    /// Heads beyond what the client has.
+    pub behind: GroupSeqs,
 }
 
 /// An event for the client, encoded.
@@ -165,9 +192,9 @@ enum Phase {
     /// No login yet.
     Fresh,
     /// The token is being checked.
-    Checking { command: u64, device: Device },
+    Checking { command: u64, device: Device, ask: Arc<Sync> },
     /// The user is being told, then the heads are read.
-    Entering { command: u64, who: Arc<Identity> },
+    Entering { command: u64, who: Arc<Identity>, ask: Arc<Sync> },
     /// Logged in.
     Open { who: Arc<Identity>, user: Addr<UserActor> },
     /// `logout` was asked; the user is being told.
@@ -192,6 +219,11 @@ pub struct SessionActor {
     pages: usize,
     /// The adapter waits here until there is room for a frame.
     parked: Option<oneshot::Sender<()>>,
+    /// How others reach it, from the login on until its user is told that it is over.
+    outlet: Option<Arc<Outlet>>,
+    /// Changes of groups that are not yet answered, with the time at which they were asked for.
+    changes: Vec<(u64, bool, Instant)>,
+    pings: Vec<groups::WaitingPing>,
     order: Order<Conversation, Draft>,
     effects: Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
     send_rate: DefaultDirectRateLimiter,
@@ -223,6 +255,9 @@ impl SessionActor {
                 in_flight: 0,
                 pages: 0,
                 parked: None,
+                outlet: None,
+                changes: Vec::new(),
+                pings: Vec::new(),
                 order: Order::default(),
                 effects: Vec::new(),
                 send_rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
@@ -332,14 +367,14 @@ impl Handler<Verdict> for SessionActor {
         if !matches!(self.phase, Phase::Open { .. }) {
             return;
         }
-        let Verdict { to, place, key, verdict } = verdict;
+        let Verdict { conversation, place, key, verdict } = verdict;
+        let refused = |why| errors::of_send(why, &conversation);
         let verdict = match verdict {
             order::Verdict::Stored(ack) => order::Verdict::Stored(ack),
-            order::Verdict::Final(why) => order::Verdict::Final(errors::of_refusal(why)),
-            order::Verdict::Curable(why) => order::Verdict::Curable(errors::of_refusal(why)),
+            order::Verdict::Final(why) => order::Verdict::Final(refused(why)),
+            order::Verdict::Curable(why) => order::Verdict::Curable(refused(why)),
             order::Verdict::Resubmit => order::Verdict::Resubmit,
         };
-        let conversation = Conversation::User(to);
         self.order(|order, now, effects| {
             order.verdict(now, &conversation, place, key, verdict, effects);
         });
@@ -460,6 +495,7 @@ impl Handler<ClockDue> for SessionActor {
         } else {
             self.order(|order, now, effects| order.tick(now, effects));
             self.look_awaited(Taken::Yes);
+            self.give_up_changes(now);
             self.look_behind();
         }
         self.pump();
@@ -514,11 +550,11 @@ impl SessionActor {
                 self.leave(Some(ctx.address()));
                 self.phase = Phase::LeavingFor { command: id, since: Instant::now() };
             }
-            (Command::Ping(ping), Some(_)) => self.pong(id, &ping),
-            (Command::Sync(_), Some((who, _))) => {
+            (Command::Ping(ping), Some((who, _))) => self.ping(id, ping, who.app),
+            (Command::Sync(ask), Some((who, _))) => {
                 self.outbound.synced();
                 self.read(id, ctx, move |engine| async move {
-                    reads::sync(&engine, &who).await.map(Reply::Synced)
+                    reads::sync(&engine, &who, &ask).await.map(Reply::Synced)
                 });
             }
             (Command::Send(send), Some(_)) => self.send(id, *send),
@@ -543,13 +579,17 @@ impl SessionActor {
                     reads::conversations(&engine, &who, ask).await.map(Reply::Conversations)
                 });
             }
-            _ => self.reply(id, Err(errors::unavailable())),
+            (command, Some((who, _))) => self.group_command(id, command, who, ctx),
         }
     }
 
     fn send(&mut self, command: u64, send: Send) {
         let (conversation, key) = (send.to.clone(), send.client_msg_id);
         let body = send.into_body();
+        if let Content::Notice(_) = body.content {
+            let error = ErrorBody::new(Code::BadRequest, "notices are written by the server alone");
+            return self.reply(command, Err(error.field("content")));
+        }
         if body.content.bytes() > limits::CONTENT_BYTES {
             let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
             let error = ErrorBody::new(Code::TooLarge, message).field("content");
@@ -650,8 +690,18 @@ impl SessionActor {
         key: ClientMsgId,
         draft: Draft,
     ) -> Result<(), ErrorBody> {
-        let Phase::Open { user, .. } = &self.phase else { return Ok(()) };
-        let Conversation::User(to) = conversation else { return Err(errors::unavailable()) };
+        let Phase::Open { who, user } = &self.phase else { return Ok(()) };
+        let to = match conversation {
+            Conversation::User(to) => to,
+            Conversation::Group(id) => {
+                let Some(outlet) = self.outlet.clone() else { return Ok(()) };
+                let group = GroupKey { app: who.app, id: id.clone() };
+                let from = who.user.clone();
+                let submit = GroupRequest::Submit { outlet, place, from, key, draft };
+                self.shared().directory.ask_group(&self.engine, group, submit);
+                return Ok(());
+            }
+        };
         let waiter = Waiter { session: self.no, place };
         match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
             Ok(()) => Ok(()),
@@ -685,24 +735,18 @@ impl SessionActor {
         cursor: CursorCommand,
         user: &Addr<UserActor>,
     ) {
-        let CursorCommand { conversation: Conversation::User(peer), seq } = cursor else {
-            return self.reply(command, Err(errors::unavailable()));
-        };
-        let receipt = Receipt { session: self.no, command, kind, peer, seq };
+        let CursorCommand { conversation, seq } = cursor;
+        if kind == ReceiptKind::Received && matches!(conversation, Conversation::Group(_)) {
+            let message = "expected user: and a user id; groups have no receipts of delivery";
+            let error = ErrorBody::new(Code::BadRequest, message).field("conversation");
+            return self.reply(command, Err(error));
+        }
+        let receipt = Receipt { session: self.no, command, kind, conversation, seq };
         match mailbox::tell(user, receipt) {
             Ok(()) => {}
             Err(TellError::Full) => self.reply(command, Err(user::busy())),
             Err(TellError::Gone) => self.reply(command, Err(errors::unavailable())),
         }
-    }
-
-    fn pong(&mut self, command: u64, ping: &Ping) {
-        let behind = ping
-            .inbox
-            .filter(|inbox| *inbox < self.known_inbox)
-            .map(|_| Behind { inbox: Some(self.known_inbox), groups: GroupSeqs::new() });
-        let server_time_ms = self.shared().node.now();
-        self.reply(command, Ok(Reply::Pong(Pong { server_time_ms, behind })));
     }
 
     fn read<F>(
@@ -777,6 +821,7 @@ impl SessionActor {
 
     /// Tells the user that the session is over, once; a user that has yet to let it in is told when it does.
     fn leave(&mut self, confirm: Option<Addr<Self>>) {
+        self.unsubscribe();
         let Some(Membership { device, login_no, user: Some(user) }) = &self.membership else {
             return;
         };

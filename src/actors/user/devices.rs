@@ -5,32 +5,30 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::prelude::*;
 
 use super::{Attach, Entry, UserActor};
-use crate::actors::mailbox::{self, TellError};
-use crate::actors::session::{Attached, Kick, NeedSync, Push, SessionActor, SessionShut};
+use crate::actors::outlet::Outlet;
+use crate::actors::registry::UserState;
+use crate::actors::session::{Attached, Kick, SessionShut};
 use crate::actors::wire::{self, Encoded};
-use crate::domain::sends::SessionNo;
+use crate::domain::intake::SessionNo;
 use crate::ids::{DeviceId, LoginNo, UnixMs, UserId};
 use crate::limits;
-use crate::protocol::codec::Codec;
 use crate::protocol::{Event, KickReason, Platform};
 
 /// The sessions of one user.
-#[derive(Default)]
 pub(super) struct Devices {
+    /// Where others find those that are in.
+    state: Arc<UserState>,
     sessions: HashMap<SessionNo, Slot>,
     entering: Vec<Entering>,
 }
 
 /// A session that is in.
 pub(super) struct Slot {
-    pub(super) address: Addr<SessionActor>,
-    codec: Codec,
-    behind: Arc<AtomicBool>,
+    pub(super) outlet: Arc<Outlet>,
     pub(super) platform: Platform,
     pub(super) device: DeviceId,
     pub(super) login_no: LoginNo,
@@ -54,6 +52,11 @@ pub(super) enum Admission {
 }
 
 impl Devices {
+    /// No session yet.
+    pub(super) fn new(state: Arc<UserState>) -> Self {
+        Self { state, sessions: HashMap::new(), entering: Vec::new() }
+    }
+
     /// Lets a session in, or makes it wait for those that it replaces, which are told.
     pub(super) fn attach(
         &mut self,
@@ -74,7 +77,7 @@ impl Devices {
         });
         if newer_slot || newer_entering {
             // The store ordered the logins; this one was first there and came second here.
-            kick(&attach.address, KickReason::Replaced, &by, now);
+            kick(&attach.outlet, KickReason::Replaced, &by, now);
             return Admission::Lost;
         }
         let mut awaits = Vec::new();
@@ -83,7 +86,7 @@ impl Devices {
             .partition(|entering| same(entering.attach.platform, &entering.attach.device));
         self.entering = others;
         for entering in overtaken {
-            kick(&entering.attach.address, KickReason::Replaced, &by, now);
+            kick(&entering.attach.outlet, KickReason::Replaced, &by, now);
             awaits.extend(entering.awaits);
         }
         let mut losers: Vec<(SessionNo, KickReason)> = self
@@ -98,10 +101,11 @@ impl Devices {
         }
         for (no, reason) in losers {
             if let Some(slot) = self.sessions.remove(&no) {
-                kick(&slot.address, reason, &by, now);
+                kick(&slot.outlet, reason, &by, now);
                 awaits.push(no);
             }
         }
+        self.list();
         if awaits.is_empty() {
             self.admit(attach, user);
             return Admission::In;
@@ -113,7 +117,8 @@ impl Devices {
     /// A session has ended; who waited for it comes in.
     pub(super) fn detach(&mut self, session: SessionNo, user: &Addr<UserActor>) {
         self.sessions.remove(&session);
-        self.entering.retain(|entering| entering.attach.session != session);
+        self.list();
+        self.entering.retain(|entering| entering.attach.outlet.no != session);
         for entering in &mut self.entering {
             entering.awaits.retain(|awaited| *awaited != session);
         }
@@ -123,7 +128,7 @@ impl Devices {
     /// A session has waited for long enough. Those that it replaces are out already, and are acked nothing.
     pub(super) fn stop_waiting(&mut self, session: SessionNo, user: &Addr<UserActor>) {
         for entering in &mut self.entering {
-            if entering.attach.session == session {
+            if entering.attach.outlet.no == session {
                 entering.awaits.clear();
             }
         }
@@ -141,19 +146,21 @@ impl Devices {
     }
 
     fn admit(&mut self, attach: Attach, user: &Addr<UserActor>) {
-        let Attach { session, address, codec, behind, platform, device, login_no, .. } = attach;
-        mailbox::insist(&address, Attached { user: user.clone() });
-        self.sessions.insert(session, Slot { address, codec, behind, platform, device, login_no });
+        let Attach { outlet, platform, device, login_no, .. } = attach;
+        let slot = Slot { outlet: outlet.clone(), platform, device, login_no };
+        self.sessions.insert(outlet.no, slot);
+        // Before the session reads of which groups its user is a member: who becomes one after that is found here.
+        self.list();
+        outlet.insist(Attached { user: user.clone() });
+    }
+
+    fn list(&self) {
+        self.state.set_outlets(self.sessions.values().map(|slot| slot.outlet.clone()).collect());
     }
 
     /// A session that is in.
     pub(super) fn get(&self, session: SessionNo) -> Option<&Slot> {
         self.sessions.get(&session)
-    }
-
-    /// Sessions that are in.
-    pub(super) fn len(&self) -> usize {
-        self.sessions.len()
     }
 
     /// Whether no session is in or waits to come in.
@@ -166,10 +173,12 @@ impl Devices {
         let gone: Vec<SessionNo> = self
             .sessions
             .iter()
-            .filter(|(_, slot)| !slot.address.connected())
+            .filter(|(_, slot)| !slot.outlet.is_there())
             .map(|(no, _)| *no)
             .collect();
-        gone.iter().filter_map(|no| self.sessions.remove_entry(no)).collect()
+        let gone = gone.iter().filter_map(|no| self.sessions.remove_entry(no)).collect();
+        self.list();
+        gone
     }
 
     /// Pushes an entry to all but the session that has its ack.
@@ -181,7 +190,7 @@ impl Devices {
         tracing::debug!(client_msg_id = %entry.key, to = %owner, "pushed");
         for (no, slot) in &self.sessions {
             if entry.origin != Some(*no) {
-                slot.push(&mut event, Some(entry.inbox));
+                slot.outlet.push(&mut event, Some(entry.inbox));
             }
         }
     }
@@ -189,7 +198,7 @@ impl Devices {
     /// Pushes an event to one session.
     pub(super) fn push_to(&self, session: SessionNo, event: Event) {
         if let Some(slot) = self.sessions.get(&session) {
-            slot.push(&mut Encoded::new(event), None);
+            slot.outlet.push(&mut Encoded::new(event), None);
         }
     }
 
@@ -201,7 +210,7 @@ impl Devices {
         let mut event = Encoded::new(event);
         for (no, slot) in &self.sessions {
             if !but.contains(no) {
-                slot.push(&mut event, None);
+                slot.outlet.push(&mut event, None);
             }
         }
     }
@@ -209,31 +218,20 @@ impl Devices {
     /// Something could not be told: all clients must sync.
     pub(super) fn must_sync(&self) {
         for slot in self.sessions.values() {
-            if mailbox::tell(&slot.address, NeedSync).is_err() {
-                slot.behind.store(true, Ordering::Release);
-            }
+            slot.outlet.must_sync();
         }
     }
 
     /// The node is about to stop.
     pub(super) fn shut(&self) {
-        let entering = self.entering.iter().map(|entering| &entering.attach.address);
-        for address in self.sessions.values().map(|slot| &slot.address).chain(entering) {
-            mailbox::insist(address, SessionShut);
+        let entering = self.entering.iter().map(|entering| &entering.attach.outlet);
+        for outlet in self.sessions.values().map(|slot| &slot.outlet).chain(entering) {
+            outlet.insist(SessionShut);
         }
     }
 }
 
-impl Slot {
-    fn push(&self, event: &mut Encoded, inbox: Option<crate::ids::InboxSeq>) {
-        let Some(frame) = event.frame(self.codec) else { return };
-        if mailbox::tell(&self.address, Push { frame, inbox }) == Err(TellError::Full) {
-            self.behind.store(true, Ordering::Release);
-        }
-    }
-}
-
-fn kick(address: &Addr<SessionActor>, reason: KickReason, by: &DeviceId, at: UnixMs) {
+fn kick(outlet: &Outlet, reason: KickReason, by: &DeviceId, at: UnixMs) {
     metrics::counter!("rookery_kicks_total").increment(1);
-    mailbox::insist(address, Kick { reason, by: Some(by.clone()), at });
+    outlet.insist(Kick { reason, by: Some(by.clone()), at });
 }

@@ -8,7 +8,6 @@ mod receipts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -16,21 +15,21 @@ use actix::prelude::*;
 use self::devices::{Admission, Devices};
 use self::receipts::{Unreceived, WaitingReceipt};
 use crate::actors::engine::{Engine, Shared};
-use crate::actors::journal::{Append, Outgoing, RefusalsHeard};
+use crate::actors::journal::{Append, Destination, Outgoing, RefusalsHeard};
 use crate::actors::mailbox::{self, TellError};
+use crate::actors::outlet::Outlet;
 use crate::actors::registry::{Enter, Finished, Idle, UserState};
 use crate::actors::session::{Detached, EnterRefused, SessionActor, SessionShut, Verdict};
 use crate::actors::{reads, wire};
-use crate::domain::journal::{Life, Row};
+use crate::domain::intake::{Ack, Outcome, Refusal, SendHash, SessionNo, Waiter};
+use crate::domain::journal::{Life, Owner, Row, Target};
 use crate::domain::order;
-use crate::domain::sends::{
-    Ack, Effect, Input, Outcome, Pair, Refusal, SendHash, Sends, SessionNo, Waiter,
-};
+use crate::domain::sends::{Effect, Input, Pair, Sends};
 use crate::ids::{
-    AppId, ClientMsgId, ConversationNo, DeviceId, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
+    AppId, ClientMsgId, Conversation, ConversationNo, DeviceId, GroupId, InboxSeq, LoginNo,
+    MessageId, Seq, UserId, UserNo,
 };
 use crate::limits;
-use crate::protocol::codec::Codec;
 use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
 use crate::store::cursors::Cursors;
 use crate::store::pairs::StoredSend;
@@ -41,13 +40,7 @@ use crate::store::{StoreError, pairs, users};
 #[rtype(result = "()")]
 pub struct Attach {
     /// The session.
-    pub session: SessionNo,
-    /// Its address.
-    pub address: Addr<SessionActor>,
-    /// The codec that it speaks.
-    pub codec: Codec,
-    /// Set when something could not be told to it, so that it syncs.
-    pub behind: Arc<AtomicBool>,
+    pub outlet: Arc<Outlet>,
     /// Its device's platform.
     pub platform: Platform,
     /// Its device.
@@ -61,7 +54,7 @@ pub struct Attach {
 impl Attach {
     /// Turns the session away; its client tries again.
     pub fn refuse(self) {
-        mailbox::insist(&self.address, EnterRefused);
+        self.outlet.insist(EnterRefused);
     }
 }
 
@@ -131,8 +124,8 @@ pub struct Receipt {
     pub command: u64,
     /// Which cursor.
     pub kind: ReceiptKind,
-    /// The other side of the pair.
-    pub peer: UserId,
+    /// The pair or group.
+    pub conversation: Conversation,
     /// Up to which seq.
     pub seq: Seq,
 }
@@ -193,12 +186,12 @@ pub struct Entry {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct CursorsMoved {
-    /// The pair.
+    /// The pair or group.
     pub conversation: ConversationNo,
     /// Whose cursors.
     pub reader: UserId,
-    /// The other side of the pair.
-    pub other: UserId,
+    /// The conversation, as whoever is told names it.
+    pub of: Conversation,
     /// How they stood.
     pub before: Cursors,
     /// How they stand, or why not.
@@ -211,6 +204,11 @@ pub struct CursorsMoved {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SyncNeeded;
+
+/// The epoch of the store has changed: what it had is no longer proof.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EpochOver;
 
 /// The node is about to stop.
 #[derive(Message)]
@@ -261,6 +259,8 @@ pub struct UserActor {
     sends: Sends<(SessionNo, Draft)>,
     effects: Vec<Effect<(SessionNo, Draft)>>,
     receipts: HashMap<ConversationNo, Vec<WaitingReceipt>>,
+    /// The numbers of groups in which the user has read lately.
+    groups: HashMap<GroupId, ConversationNo>,
     unreceived: Unreceived,
     tickets: u64,
     idle_since: Instant,
@@ -283,19 +283,19 @@ impl UserActor {
         Self::start_in_arbiter(arbiter, move |ctx| {
             // Set here, not in `started`: what is sent before the first poll would see the default of 16.
             ctx.set_mailbox_capacity(limits::USER_MAILBOX);
-            let window_ms =
-                i64::from(engine.shared().settings.dedup_window_days).saturating_mul(86_400_000);
+            let window_ms = engine.shared().settings.dedup_window_ms();
             Self {
                 life: engine.shared().next_life(),
                 engine,
                 no,
                 id,
                 app,
+                devices: Devices::new(state.clone()),
                 state,
-                devices: Devices::default(),
                 sends: Sends::new(window_ms),
                 effects: Vec::new(),
                 receipts: HashMap::new(),
+                groups: HashMap::new(),
                 unreceived: Unreceived::default(),
                 tickets: 0,
                 idle_since: Instant::now(),
@@ -314,7 +314,7 @@ impl Actor for UserActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.state.set_sessions(0);
+        self.state.set_outlets(Vec::new());
         let late = std::mem::take(&mut self.late).into_iter().map(|attach| Enter {
             engine: self.engine.clone(),
             user: self.no,
@@ -332,7 +332,7 @@ impl Handler<Attach> for UserActor {
 
     fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) {
         if attach.shut {
-            mailbox::insist(&attach.address, SessionShut);
+            attach.outlet.insist(SessionShut);
             return;
         }
         if self.leaving {
@@ -340,13 +340,13 @@ impl Handler<Attach> for UserActor {
             self.late.push(attach);
             return;
         }
-        let session = attach.session;
+        let session = attach.outlet.no;
         let now = self.shared().node.now();
         if self.devices.attach(attach, now, &ctx.address()) == Admission::Waits {
             let overdue = ReplacementOverdue(session);
             ctx.run_later(limits::REPLACED_WITHIN, |_, ctx| ctx.notify(overdue));
         }
-        self.count_sessions();
+        self.sessions_moved();
     }
 }
 
@@ -357,7 +357,7 @@ impl Handler<Detach> for UserActor {
         let Detach { session, platform, device, login_no, confirm } = detach;
         self.decide(Input::Ended(session), ctx);
         self.devices.detach(session, &ctx.address());
-        self.count_sessions();
+        self.sessions_moved();
         if let Some(confirm) = confirm {
             mailbox::insist(&confirm, Detached);
         }
@@ -370,7 +370,7 @@ impl Handler<ReplacementOverdue> for UserActor {
 
     fn handle(&mut self, ReplacementOverdue(no): ReplacementOverdue, ctx: &mut Self::Context) {
         self.devices.stop_waiting(no, &ctx.address());
-        self.count_sessions();
+        self.sessions_moved();
     }
 }
 
@@ -426,7 +426,7 @@ impl Handler<Written> for UserActor {
         }
         if refused > 0 {
             // Behind all that was sent to the journal before this was heard of.
-            let heard = RefusalsHeard { sender: self.no, life: self.life, refused };
+            let heard = RefusalsHeard { owner: Owner::User(self.no), life: self.life, refused };
             mailbox::insist(&self.shared().journals[written.journal], heard);
         }
         for Settlement { to, pair, outcome, .. } in server_receipts.into_values() {
@@ -494,6 +494,14 @@ impl Handler<SyncNeeded> for UserActor {
     }
 }
 
+impl Handler<EpochOver> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, _: EpochOver, ctx: &mut Self::Context) {
+        self.decide(Input::EpochChanged, ctx);
+    }
+}
+
 impl Handler<Shut> for UserActor {
     type Result = ();
 
@@ -519,7 +527,7 @@ impl Handler<IdleCheckDue> for UserActor {
             self.decide(Input::Ended(session), ctx);
             self.note_end(gone.platform, gone.device, gone.login_no);
         }
-        self.count_sessions();
+        self.sessions_moved();
         self.look_behind();
         let needed =
             !self.devices.is_empty() || !self.sends.is_settled() || !self.receipts.is_empty();
@@ -555,7 +563,7 @@ impl UserActor {
                 }
                 Effect::Append { pair, to, key, hash, payload: (origin, draft) } => {
                     let row = self.row(pair, &to, key, hash, origin, draft);
-                    match mailbox::tell(self.shared().journal(pair.no), Append(row)) {
+                    match mailbox::tell(self.shared().journal_of_pair(pair.no), Append(row)) {
                         Ok(()) => {}
                         Err(TellError::Full) => refused.push((to, key, Refusal::Busy)),
                         Err(TellError::Gone) => refused.push((to, key, Refusal::Unavailable)),
@@ -579,9 +587,11 @@ impl UserActor {
         draft: Draft,
     ) -> Row<Outgoing> {
         Row {
-            conversation: pair.no,
-            low: self.no.min(pair.peer),
-            high: self.no.max(pair.peer),
+            target: Target::Pair {
+                conversation: pair.no,
+                low: self.no.min(pair.peer),
+                high: self.no.max(pair.peer),
+            },
             sender: self.no,
             life: self.life,
             key,
@@ -589,8 +599,8 @@ impl UserActor {
             body_bytes: draft.stored.len(),
             payload: Outgoing {
                 from: self.id.clone(),
-                to: to.clone(),
-                origin,
+                to: Destination::User(to.clone()),
+                origin: Some(origin),
                 body: draft.body,
                 stored: draft.stored,
             },
@@ -614,7 +624,8 @@ impl UserActor {
             self.revisit(session, to.clone(), pair, seq, ctx);
         }
         // Lost when the session is full: it submits again in time, and is answered from memory or from the store.
-        let _ = mailbox::tell(&slot.address, Verdict { to, place, key, verdict });
+        let conversation = wire::with(&to);
+        let _ = slot.outlet.tell(Verdict { conversation, place, key, verdict });
     }
 
     fn look_up(&mut self, to: UserId, ctx: &mut Context<Self>) {
@@ -666,8 +677,7 @@ impl UserActor {
         }
     }
 
-    fn count_sessions(&mut self) {
-        self.state.set_sessions(self.devices.len());
+    fn sessions_moved(&mut self) {
         self.answer_for_unreceived();
     }
 }

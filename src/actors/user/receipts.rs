@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use actix::prelude::*;
 
 use super::{CursorsMoved, Entry, Receipt, ReceiptKind, UserActor};
-use crate::actors::cursors::Raise;
+use crate::actors::cursors::{Of, Raise};
+use crate::actors::relay::GroupKey;
 use crate::actors::session::ReceiptDone;
-use crate::actors::{errors, mailbox, reads, wire};
-use crate::domain::sends::{Pair, Refusal, SessionNo};
-use crate::ids::{ConversationNo, Seq, UserId, UserNo};
+use crate::actors::{errors, group_reads, mailbox, reads};
+use crate::domain::intake::{Refusal, SessionNo};
+use crate::domain::sends::Pair;
+use crate::ids::{Conversation, ConversationNo, GroupId, Seq, UserId, UserNo};
 use crate::limits;
 use crate::protocol::{DeliveredBy, ErrorBody, Event, ReadEvent};
 use crate::store::cursors::{CursorKey, Cursors};
@@ -21,7 +23,16 @@ use crate::store::{StoreError, pairs};
 #[rtype(result = "()")]
 struct ReceiptPairFound {
     receipt: Receipt,
+    peer: UserId,
     found: Result<Found, StoreError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ReceiptGroupFound {
+    receipt: Receipt,
+    group: GroupId,
+    found: Result<ConversationNo, ErrorBody>,
 }
 
 /// What others sent and no device of the user has acknowledged yet. When the last session ends without having done so,
@@ -65,17 +76,10 @@ impl Handler<Receipt> for UserActor {
     type Result = ();
 
     fn handle(&mut self, receipt: Receipt, ctx: &mut Self::Context) {
-        if let Some(pair) = self.sends.pair(&receipt.peer) {
-            self.raise(receipt, pair);
-            return;
+        match receipt.conversation.clone() {
+            Conversation::User(peer) => self.receipt_of_pair(receipt, peer, ctx),
+            Conversation::Group(group) => self.receipt_of_group(receipt, group, ctx),
         }
-        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
-        let look_up = async move {
-            let find = pairs::find(&engine.shared().pool, app, no, &receipt.peer);
-            let found = reads::bounded(find).await;
-            ReceiptPairFound { receipt, found }
-        };
-        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
     }
 }
 
@@ -83,16 +87,34 @@ impl Handler<ReceiptPairFound> for UserActor {
     type Result = ();
 
     fn handle(&mut self, found: ReceiptPairFound, _: &mut Self::Context) {
-        let ReceiptPairFound { receipt, found } = found;
+        let ReceiptPairFound { receipt, peer, found } = found;
         match found {
             Ok(Found::Pair(pair)) => {
-                self.sends.remember_pair(receipt.peer.clone(), pair);
-                self.raise(receipt, pair);
+                self.sends.remember_pair(peer.clone(), pair);
+                self.raise(receipt, pair.no, Of::Pair { peer_no: pair.peer, peer });
             }
             // Nothing was ever said, so the head is 0, and the cursor with it.
             Ok(Found::Strangers) => self.answer_receipt(&receipt, Ok(Seq::ZERO)),
             Ok(Found::Nobody) => self.answer_receipt(&receipt, Err(errors::not_found())),
             Err(error) => self.answer_receipt(&receipt, Err(errors::of_store(&error))),
+        }
+    }
+}
+
+impl Handler<ReceiptGroupFound> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, found: ReceiptGroupFound, _: &mut Self::Context) {
+        let ReceiptGroupFound { receipt, group, found } = found;
+        match found {
+            Ok(no) => {
+                if self.groups.len() >= limits::KNOWN_PEERS {
+                    self.groups.clear();
+                }
+                self.groups.insert(group.clone(), no);
+                self.raise(receipt, no, Of::Group(GroupKey { app: self.app, id: group }));
+            }
+            Err(error) => self.answer_receipt(&receipt, Err(error)),
         }
     }
 }
@@ -111,8 +133,33 @@ impl Handler<CursorsMoved> for UserActor {
 }
 
 impl UserActor {
-    fn raise(&mut self, receipt: Receipt, pair: Pair) {
-        let Receipt { session, command, kind, ref peer, seq } = receipt;
+    fn receipt_of_pair(&mut self, receipt: Receipt, peer: UserId, ctx: &mut Context<Self>) {
+        if let Some(pair) = self.sends.pair(&peer) {
+            return self.raise(receipt, pair.no, Of::Pair { peer_no: pair.peer, peer });
+        }
+        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
+        let look_up = async move {
+            let found = reads::bounded(pairs::find(&engine.shared().pool, app, no, &peer)).await;
+            ReceiptPairFound { receipt, peer, found }
+        };
+        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+
+    fn receipt_of_group(&mut self, receipt: Receipt, group: GroupId, ctx: &mut Context<Self>) {
+        if let Some(no) = self.groups.get(&group) {
+            let of = Of::Group(GroupKey { app: self.app, id: group });
+            return self.raise(receipt, *no, of);
+        }
+        let (engine, app, no) = (self.engine.clone(), self.app, self.no);
+        let look_up = async move {
+            let found = group_reads::number(&engine, app, no, &group).await;
+            ReceiptGroupFound { receipt, group, found }
+        };
+        ctx.spawn(look_up.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+
+    fn raise(&mut self, receipt: Receipt, conversation: ConversationNo, of: Of) {
+        let Receipt { session, command, kind, seq, .. } = receipt;
         self.tickets += 1;
         let ticket = self.tickets;
         let cursors = match kind {
@@ -120,10 +167,9 @@ impl UserActor {
             ReceiptKind::Read => Cursors { read: seq, ..Cursors::default() },
         };
         let raise = Raise {
-            key: CursorKey { owner: self.no, conversation: pair.no },
+            key: CursorKey { owner: self.no, conversation },
             owner: self.id.clone(),
-            peer_no: pair.peer,
-            peer: peer.clone(),
+            of,
             cursors,
             ticket: Some(ticket),
         };
@@ -133,7 +179,7 @@ impl UserActor {
             return;
         }
         let waiting = WaitingReceipt { ticket, session, command, kind };
-        self.receipts.entry(pair.no).or_default().push(waiting);
+        self.receipts.entry(conversation).or_default().push(waiting);
     }
 
     /// The server answers for a receiver who is not online.
@@ -141,8 +187,7 @@ impl UserActor {
         self.raise_by_server(Raise {
             key: CursorKey { owner: pair.peer, conversation: pair.no },
             owner: receiver,
-            peer_no: self.no,
-            peer: self.id.clone(),
+            of: Of::Pair { peer_no: self.no, peer: self.id.clone() },
             cursors: Cursors { by_server: seq, ..Cursors::default() },
             ticket: None,
         });
@@ -157,8 +202,7 @@ impl UserActor {
             self.raise_by_server(Raise {
                 key: CursorKey { owner: self.no, conversation },
                 owner: self.id.clone(),
-                peer_no: pushed.sender_no,
-                peer: pushed.sender,
+                of: Of::Pair { peer_no: pushed.sender_no, peer: pushed.sender },
                 cursors: Cursors { by_server: pushed.seq, ..Cursors::default() },
                 ticket: None,
             });
@@ -194,8 +238,8 @@ impl UserActor {
                     }
                     (Err(why), _) => Err(errors::of_refusal(*why)),
                 };
-                let peer = moved.other.clone();
-                let receipt = Receipt { session, command, kind, peer, seq: Seq::ZERO };
+                let conversation = moved.of.clone();
+                let receipt = Receipt { session, command, kind, conversation, seq: Seq::ZERO };
                 self.answer_receipt(&receipt, outcome);
             }
         }
@@ -203,7 +247,7 @@ impl UserActor {
             && after.read > moved.before.read
         {
             let event = Event::Read(ReadEvent::Cursor {
-                conversation: wire::with(&moved.other),
+                conversation: moved.of.clone(),
                 seq: after.read,
                 user: self.id.clone(),
             });
@@ -212,9 +256,8 @@ impl UserActor {
     }
 
     fn peer_cursors_moved(&mut self, moved: CursorsMoved) {
-        let CursorsMoved { reader, before, outcome, .. } = moved;
+        let CursorsMoved { reader, of: conversation, before, outcome, .. } = moved;
         let Ok(after) = outcome else { return };
-        let conversation = wire::with(&reader);
         let delivered = |seq, by| Event::Delivered {
             conversation: conversation.clone(),
             seq,
@@ -236,8 +279,7 @@ impl UserActor {
 
     fn answer_receipt(&self, receipt: &Receipt, outcome: Result<Seq, ErrorBody>) {
         let Some(slot) = self.devices.get(receipt.session) else { return };
-        let conversation = wire::with(&receipt.peer);
-        let done = ReceiptDone { command: receipt.command, conversation, outcome };
-        mailbox::insist(&slot.address, done);
+        let conversation = receipt.conversation.clone();
+        slot.outlet.insist(ReceiptDone { command: receipt.command, conversation, outcome });
     }
 }

@@ -1,0 +1,80 @@
+//! Where what is meant for one session goes in: shared by its user, the relays of its groups, and whoever answers it.
+//!
+//! One for each session, so that its address is cloned once: each clone of an address would bring a slot of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+
+use super::mailbox::{self, TellError};
+use super::session::{NeedSync, Push, SessionActor};
+use super::wire::Encoded;
+use crate::domain::intake::SessionNo;
+use crate::ids::{InboxSeq, UserNo};
+use crate::protocol::codec::Codec;
+
+/// A session, for those who have something for it.
+pub struct Outlet {
+    /// The session.
+    pub no: SessionNo,
+    /// Whose it is.
+    pub user: UserNo,
+    codec: Codec,
+    address: Addr<SessionActor>,
+    behind: Arc<AtomicBool>,
+}
+
+impl Outlet {
+    /// `behind` is set when something could not be told to the session, so that it syncs.
+    pub fn new(
+        no: SessionNo,
+        user: UserNo,
+        codec: Codec,
+        address: Addr<SessionActor>,
+        behind: Arc<AtomicBool>,
+    ) -> Self {
+        Self { no, user, codec, address, behind }
+    }
+
+    /// Whether the session is still there.
+    pub fn is_there(&self) -> bool {
+        self.address.connected()
+    }
+
+    /// Pushes an event; left out when there is no room, and the client then syncs.
+    pub(super) fn push(&self, event: &mut Encoded, inbox: Option<InboxSeq>) {
+        let Some(frame) = event.frame(self.codec) else { return };
+        if mailbox::tell(&self.address, Push { frame, inbox }) == Err(TellError::Full) {
+            self.behind.store(true, Ordering::Release);
+        }
+    }
+
+    /// Something could not be told: the client must sync.
+    pub fn must_sync(&self) {
+        if mailbox::tell(&self.address, NeedSync) == Err(TellError::Full) {
+            self.behind.store(true, Ordering::Release);
+        }
+    }
+
+    /// Tells the session something, if there is room.
+    pub fn tell<M>(&self, message: M) -> Result<(), TellError>
+    where
+        SessionActor: Handler<M>,
+        <SessionActor as Actor>::Context: ToEnvelope<SessionActor, M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        mailbox::tell(&self.address, message)
+    }
+
+    /// Tells the session something that is bounded in itself and must not be lost.
+    pub fn insist<M>(&self, message: M)
+    where
+        SessionActor: Handler<M>,
+        <SessionActor as Actor>::Context: ToEnvelope<SessionActor, M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        mailbox::insist(&self.address, message);
+    }
+}

@@ -1,0 +1,297 @@
+//! What a session asks of groups: changes go to the group's owner, pages to the store, and what a ping names to the relays.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{ChangeDone, HeadsKnown, SessionActor};
+use crate::actors::engine::Engine;
+use crate::actors::group::GroupRequest;
+use crate::actors::outlet::Outlet;
+use crate::actors::reads::Identity;
+use crate::actors::relay::{AskHeads, GroupKey, SessionEnded, Subscribe, Unsubscribe};
+use crate::actors::{errors, group_reads, reads, wire};
+use crate::domain::group::{Change, ChangeRefused};
+use crate::domain::intake::Refusal;
+use crate::ids::{AppId, Conversation, GroupId, UserId};
+use crate::limits;
+use crate::protocol::{
+    Behind, Code, Command, ErrorBody, GroupChanged, GroupCreated, GroupSeqs, GroupUsers, Ping,
+    Pong, Reply, Synced,
+};
+
+/// A ping whose answer waits for the relays.
+pub(super) struct WaitingPing {
+    command: u64,
+    behind: Behind,
+    /// Relays that have not yet said what they know.
+    waits: usize,
+}
+
+impl Handler<ChangeDone> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, done: ChangeDone, _: &mut Self::Context) {
+        let ChangeDone { command, group, outcome } = done;
+        let Some(index) = self.changes.iter().position(|(waiting, _, _)| *waiting == command)
+        else {
+            return;
+        };
+        let (_, creates, _) = self.changes.remove(index);
+        let reply = outcome.map_err(errors::of_change).map(|changed| {
+            if creates {
+                let conversation = Conversation::Group(group.clone());
+                Reply::GroupCreated(GroupCreated { group, conversation })
+            } else {
+                let (seq, users) = (changed.seq, changed.users);
+                Reply::GroupChanged(GroupChanged { group, seq, users })
+            }
+        });
+        self.reply(command, reply);
+        self.pump();
+    }
+}
+
+impl Handler<HeadsKnown> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, known: HeadsKnown, _: &mut Self::Context) {
+        let HeadsKnown { command, behind } = known;
+        let Some(index) = self.pings.iter().position(|ping| ping.command == command) else {
+            return;
+        };
+        let ping = &mut self.pings[index];
+        ping.behind.groups.extend(behind);
+        ping.waits -= 1;
+        if ping.waits == 0 {
+            let WaitingPing { command, behind, .. } = self.pings.remove(index);
+            self.pong(command, behind);
+            self.pump();
+        }
+    }
+}
+
+impl SessionActor {
+    /// The commands about groups.
+    pub(super) fn group_command(
+        &mut self,
+        id: u64,
+        command: Command,
+        who: Arc<Identity>,
+        ctx: &mut Context<Self>,
+    ) {
+        match command {
+            Command::GroupGet(ask) => self.read(id, ctx, move |engine| async move {
+                group_reads::get(&engine, &who, &ask.group).await.map(Reply::Group)
+            }),
+            Command::GroupList(ask) => self.read(id, ctx, move |engine| async move {
+                group_reads::list(&engine, &who, ask).await.map(Reply::Groups)
+            }),
+            Command::GroupMembers(ask) => self.read(id, ctx, move |engine| async move {
+                group_reads::members(&engine, &who, ask).await.map(Reply::Members)
+            }),
+            Command::GroupCreate(ask) => {
+                if ask.members.len() > limits::GROUP_USERS {
+                    return self.reply(id, Err(too_many_users("members")));
+                }
+                let group = ask.group.or_else(random_group);
+                let kind = wire::kind_of(ask.kind);
+                let name = ask.name.as_str().to_owned();
+                let members = distinct(ask.members);
+                self.change(id, group, Change::Create { kind, name, members }, &who);
+            }
+            Command::GroupUpdate(ask) => {
+                let change = Change::Rename(ask.name.as_str().to_owned());
+                self.change(id, Some(ask.group), change, &who);
+            }
+            Command::GroupInvite(ask) => self.change_users(id, ask, Change::Invite, &who),
+            Command::GroupRemove(ask) => self.change_users(id, ask, Change::Remove, &who),
+            Command::GroupJoin(ask) => self.change(id, Some(ask.group), Change::Join, &who),
+            Command::GroupLeave(ask) => self.change(id, Some(ask.group), Change::Leave, &who),
+            Command::GroupDissolve(ask) => self.change(id, Some(ask.group), Change::Dissolve, &who),
+            Command::Login(_)
+            | Command::Logout(_)
+            | Command::Ping(_)
+            | Command::Sync(_)
+            | Command::Send(_)
+            | Command::Received(_)
+            | Command::Read(_)
+            | Command::Inbox(_)
+            | Command::History(_)
+            | Command::ConversationList(_) => {}
+        }
+    }
+
+    fn change_users(
+        &mut self,
+        id: u64,
+        ask: GroupUsers,
+        change: impl FnOnce(Vec<UserId>) -> Change,
+        who: &Identity,
+    ) {
+        let GroupUsers { group, user, users } = ask;
+        let users = match (user, users.len()) {
+            (Some(_), 1..) => {
+                let error = ErrorBody::new(Code::BadRequest, "expected user or users, not both");
+                return self.reply(id, Err(error.field("users")));
+            }
+            (None, 0) => {
+                let error = ErrorBody::new(Code::BadRequest, "expected at least one user");
+                return self.reply(id, Err(error.field("users")));
+            }
+            (Some(user), 0) => vec![user],
+            (None, named) if named > limits::GROUP_USERS => {
+                return self.reply(id, Err(too_many_users("users")));
+            }
+            (None, _) => distinct(users),
+        };
+        self.change(id, Some(group), change(users), who);
+    }
+
+    fn change(&mut self, id: u64, group: Option<GroupId>, change: Change, who: &Identity) {
+        let (Some(outlet), Some(group)) = (self.outlet.clone(), group) else {
+            return self.reply(id, Err(errors::unavailable()));
+        };
+        let creates = matches!(change, Change::Create { .. });
+        self.changes.push((id, creates, Instant::now()));
+        let key = GroupKey { app: who.app, id: group };
+        let by = who.user.clone();
+        let request = GroupRequest::Change { outlet, command: id, by, change };
+        self.shared().directory.ask_group(&self.engine, key, request);
+    }
+
+    /// The owner of a group may have gone with a change that it was asked for.
+    pub(super) fn give_up_changes(&mut self, now: Instant) {
+        let late = |asked: &Instant| now.duration_since(*asked) >= limits::CHANGE_WITHIN;
+        let commands: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(_, _, asked)| late(asked))
+            .map(|(command, _, _)| *command)
+            .collect();
+        self.changes.retain(|(_, _, asked)| !late(asked));
+        for command in commands {
+            let refused = ChangeRefused::NotNow(Refusal::OutcomeUnknown);
+            self.reply(command, Err(errors::of_change(refused)));
+        }
+    }
+
+    pub(super) fn ping(&mut self, command: u64, ping: Ping, app: AppId) {
+        let inbox = ping.inbox.filter(|inbox| *inbox < self.known_inbox).map(|_| self.known_inbox);
+        let behind = Behind { inbox, groups: GroupSeqs::new() };
+        let Some(outlet) = self.outlet.clone().filter(|_| !ping.groups.is_empty()) else {
+            return self.pong(command, behind);
+        };
+        let directory = &self.shared().directory;
+        let mut asked: Vec<Vec<_>> = directory.relays().iter().map(|_| Vec::new()).collect();
+        for (id, seq) in ping.groups {
+            let key = GroupKey { app, id };
+            if let Some(part) = asked.get_mut(directory.relay_index(&key)) {
+                part.push((key, seq));
+            }
+        }
+        let mut waits = 0;
+        for (relay, groups) in directory.relays().iter().zip(asked) {
+            let ask = AskHeads { outlet: outlet.clone(), command, groups };
+            // Relays that have no time to answer have told their groups to sync.
+            if !ask.groups.is_empty() && relay.tell(ask).is_ok() {
+                waits += 1;
+            }
+        }
+        if waits == 0 {
+            return self.pong(command, behind);
+        }
+        self.pings.push(WaitingPing { command, behind, waits });
+    }
+
+    fn pong(&mut self, command: u64, behind: Behind) {
+        let is_news = behind.inbox.is_some() || !behind.groups.is_empty();
+        let server_time_ms = self.shared().node.now();
+        let pong = Pong { server_time_ms, behind: is_news.then_some(behind) };
+        self.reply(command, Ok(Reply::Pong(pong)));
+    }
+
+    /// The relays forget the session.
+    pub(super) fn unsubscribe(&mut self) {
+        let Some(outlet) = self.outlet.take() else { return };
+        for relay in self.shared().directory.relays() {
+            relay.insist(SessionEnded(outlet.clone()));
+        }
+    }
+}
+
+/// The first sync of a session: it subscribes to its groups, and reads their heads only after that.
+pub(super) async fn first_sync(
+    engine: &Engine,
+    who: &Identity,
+    outlet: &Arc<Outlet>,
+    ask: &crate::protocol::Sync,
+) -> Result<Synced, ErrorBody> {
+    let before = group_reads::own_groups(engine, who).await?;
+    subscribe(engine, who, outlet, &before).await?;
+    let synced = reads::sync(engine, who, ask).await?;
+    if before.is_empty() {
+        return Ok(synced);
+    }
+    // Whoever ceased to be a member between the two may have been forgotten by the relay before it was known there.
+    let now = group_reads::own_groups(engine, who).await?;
+    let gone = before.into_iter().filter(|group| !now.contains(group));
+    let gone: Vec<GroupKey> = gone.map(|id| GroupKey { app: who.app, id }).collect();
+    if !gone.is_empty() {
+        for relay in engine.shared().directory.relays() {
+            relay.insist(Unsubscribe { outlet: outlet.clone(), groups: gone.clone() });
+        }
+    }
+    Ok(synced)
+}
+
+async fn subscribe(
+    engine: &Engine,
+    who: &Identity,
+    outlet: &Arc<Outlet>,
+    groups: &[GroupId],
+) -> Result<(), ErrorBody> {
+    let directory = &engine.shared().directory;
+    let mut parts: Vec<Vec<GroupKey>> = directory.relays().iter().map(|_| Vec::new()).collect();
+    for id in groups {
+        let key = GroupKey { app: who.app, id: id.clone() };
+        if let Some(part) = parts.get_mut(directory.relay_index(&key)) {
+            part.push(key);
+        }
+    }
+    let mut waiting = Vec::new();
+    for (relay, groups) in directory.relays().iter().zip(parts) {
+        if groups.is_empty() {
+            continue;
+        }
+        let (done, is_done) = oneshot::channel();
+        if relay.tell(Subscribe { outlet: outlet.clone(), groups, done }).is_err() {
+            return Err(errors::of_refusal(Refusal::Busy));
+        }
+        waiting.push(is_done);
+    }
+    for is_done in waiting {
+        // Dropped when it is so.
+        let _ = is_done.await;
+    }
+    Ok(())
+}
+
+fn too_many_users(field: &str) -> ErrorBody {
+    let message = format!("expected at most {} users", limits::GROUP_USERS);
+    ErrorBody::new(Code::TooLarge, message).field(field)
+}
+
+/// Each once, in the order in which they were named first.
+fn distinct(users: Vec<UserId>) -> Vec<UserId> {
+    let mut seen = std::collections::HashSet::new();
+    users.into_iter().filter(|user| seen.insert(user.clone())).collect()
+}
+
+/// An id that nobody has chosen before.
+fn random_group() -> Option<GroupId> {
+    // Hexadecimal digits are in the alphabet of names.
+    GroupId::parse(&format!("{:016x}", rand::random::<u64>())).ok()
+}
