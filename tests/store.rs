@@ -25,6 +25,8 @@ mod group_reads;
 mod identity;
 #[path = "store/logins.rs"]
 mod logins;
+#[path = "store/migration.rs"]
+mod migration;
 #[path = "store/shards.rs"]
 mod shards;
 #[path = "store/unread.rs"]

@@ -34,7 +34,11 @@ pub struct Base {
 
 impl Base {
     pub async fn start() -> Self {
-        let postgres = Postgres::start(&[]).await;
+        Self::on(Postgres::start(&[]).await).await
+    }
+
+    /// Brings a server's database up to the present.
+    pub async fn on(postgres: Postgres) -> Self {
         let connector =
             Connector::from_url(&postgres.url(), "rookery:7:1", MessageLoss::Refuse).unwrap();
         migrate::run(&mut connector.open().await.unwrap()).await.unwrap();
