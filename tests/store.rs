@@ -27,6 +27,8 @@ mod identity;
 mod logins;
 #[path = "store/migration.rs"]
 mod migration;
+#[path = "store/plans.rs"]
+mod plans;
 #[path = "store/shards.rs"]
 mod shards;
 #[path = "store/unread.rs"]

@@ -9,7 +9,6 @@
 --
 -- FOR SHARE makes a claim, of the journal or of a shard, wait for this statement, and makes this statement see a claim that
 -- it waited for. The look-up of keys is older than these locks, and safe all the same: whoever adds a key moves the head.
--- `= any` keeps the heads and the shards an index probe each, whatever the planner knew when the tables were empty.
 with writer as materialized (
   select w.fence from writers w where w.node = $1 and w.journal = $2 and w.fence = $3 for share
 ), batch as materialized (
@@ -36,7 +35,7 @@ with writer as materialized (
 ), moved as (
   update group_heads h set seq = b.head, counted = b.counted, last_message_id = b.last_message_id
   from batch b
-  where h.conversation_no = any ($4) and h.conversation_no = b.conversation_no and h.seq = b.base
+  where h.conversation_no = b.conversation_no and h.seq = b.base
     and b.shard in (select shard from held)
     and b.conversation_no not in (select conversation_no from known)
   returning h.conversation_no

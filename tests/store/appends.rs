@@ -6,10 +6,9 @@ use rookery::domain::intake::{Outcome, Refusal};
 use rookery::domain::journal::{Appended, Effect, Input, Journal, Placed, Row};
 use rookery::domain::sends::Pair;
 use rookery::ids::{AppId, InboxSeq, Seq, UnixMs, UserNo};
-use rookery::store::cursors::{CursorKey, CursorWriter, Cursors};
 use rookery::store::pairs::{self, AppendOutcome, From};
 use rookery::store::writer::Writer;
-use rookery::store::{StoreError, conversations, inbox, users};
+use rookery::store::{StoreError, inbox, users};
 
 use super::base::{Base, Body, DAY_MS, Random, append, id, now, stored};
 
@@ -315,98 +314,5 @@ async fn two_that_open_a_pair_at_once_get_the_same_one() {
     assert_eq!(base.count("select count(*) from pair_heads").await, 1);
     let nobody = pairs::open(&base.pool, AppId::DEFAULT, alice, &id("nobody")).await.unwrap();
     assert_eq!(nobody, None);
-    base.postgres.stop().await;
-}
-
-/// What PostgreSQL has counted of each table, once all others have ended: only then are their statistics complete.
-async fn counted(base: &Base, column: &str) -> Vec<(String, i64)> {
-    let others = "select count(*) from pg_stat_activity
-        where backend_type = 'client backend' and pid <> pg_backend_pid()";
-    while base.count(others).await > 0 {}
-    let client = base.connector.open().await.unwrap();
-    let counted = format!("select relname::text, {column} from pg_stat_user_tables order by 1");
-    client.query(&counted, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-#[tokio::test]
-async fn the_hot_statements_read_no_table_from_end_to_end() {
-    let base = Base::start().await;
-    let alice = base.user("alice").await;
-    let mut peers = Vec::new();
-    let filler = base.writer(1).await;
-    for n in 0..20 {
-        let name = format!("peer{n}");
-        base.user(&name).await;
-        let pair = base.pair(alice, &name).await;
-        let rows: Vec<_> = (0..20).map(|_| base.row(alice, pair)).collect();
-        stored(&filler, &rows).await;
-        peers.push((name, pair));
-    }
-    let client = base.connector.open().await.unwrap();
-    client.execute(include_str!("many.sql"), &[&now().day()]).await.unwrap();
-    client.batch_execute("analyze").await.unwrap();
-    drop((client, filler));
-    base.pool.close();
-    let before = counted(&base, "seq_scan").await;
-
-    let pool = base.connector.pool(1).unwrap();
-    let writer = base.writer(0).await;
-    let raises = CursorWriter::new(base.connector.open().await.unwrap()).await.unwrap();
-    // More than five times each: then a plan that fits all values may be made.
-    for (name, pair) in &peers {
-        let rows: Vec<_> = peers.iter().map(|(_, pair)| base.row(alice, *pair)).collect();
-        stored(&writer, &rows).await;
-        assert_eq!(writer.find(&rows).await.unwrap().len(), rows.len());
-        let name = id(name);
-        inbox::head(&pool, alice).await.unwrap();
-        inbox::page(&pool, alice, InboxSeq::new(300), 50, 9999).await.unwrap();
-        pairs::history(&pool, pair.no, From::Before(Seq::new(15)), 5, 9999).await.unwrap();
-        pairs::history(&pool, pair.no, From::After(Seq::new(5)), 5, 9999).await.unwrap();
-        pairs::state(&pool, alice, pair.no).await.unwrap();
-        pairs::find(&pool, AppId::DEFAULT, alice, &name).await.unwrap();
-        pairs::open(&pool, AppId::DEFAULT, alice, &name).await.unwrap();
-        pairs::stored_send(&pool, pair.no, Seq::new(1), pair.peer).await.unwrap();
-        conversations::page(&pool, alice, conversations::ListPlace::START, 20).await.unwrap();
-        let key = CursorKey { owner: pair.peer, conversation: pair.no };
-        raises.raise(&[(key, Cursors { read: Seq::new(9), ..Cursors::default() })]).await.unwrap();
-    }
-    drop((writer, raises));
-    pool.close();
-
-    assert_eq!(counted(&base, "seq_scan").await, before);
-    base.postgres.stop().await;
-}
-
-#[tokio::test]
-async fn writers_that_were_opened_on_an_empty_database_read_no_table_from_end_to_end_when_it_has_grown()
- {
-    let base = Base::start().await;
-    let alice = base.user("alice").await;
-    base.user("bob").await;
-    let pair = base.pair(alice, "bob").await;
-    let writer = base.writer(0).await;
-    let raises = CursorWriter::new(base.connector.open().await.unwrap()).await.unwrap();
-    let key = CursorKey { owner: pair.peer, conversation: pair.no };
-    let write = async || {
-        let rows = [base.row(alice, pair), base.row(alice, pair)];
-        stored(&writer, &rows).await;
-        assert_eq!(writer.find(&rows).await.unwrap().len(), 2);
-        raises.raise(&[(key, Cursors { read: Seq::new(9), ..Cursors::default() })]).await.unwrap();
-    };
-    for _ in 0..10 {
-        write().await;
-    }
-    let client = base.connector.open().await.unwrap();
-    client.execute(include_str!("many.sql"), &[&now().day()]).await.unwrap();
-    drop(client);
-    for _ in 0..10 {
-        write().await;
-    }
-    drop((writer, raises));
-    base.pool.close();
-
-    // While a table is all but empty it may be read from end to end; once is enough to see it afterwards.
-    let read: Vec<_> = counted(&base, "seq_tup_read").await;
-    assert!(read.iter().all(|(_, rows)| *rows < 10_000), "{read:?}");
     base.postgres.stop().await;
 }
