@@ -79,14 +79,19 @@ pub struct Ready {
 impl Ready {
     /// The address to open in a browser on this machine.
     pub fn page(&self) -> SocketAddr {
-        let ip = match self.http.ip() {
-            // All addresses of the machine are no address to go to.
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        SocketAddr::new(ip, self.http.port())
+        reachable(self.http)
     }
+}
+
+/// Where this machine finds what listens at an address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        // All addresses of the machine are no address to go to.
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Why the server did not start, or could not go on. Each text is one sentence that says what to do.
@@ -118,6 +123,15 @@ pub enum ServeError {
         port: u16,
         /// What the system said.
         error: io::Error,
+    },
+    /// No server runs on the data folder.
+    #[error(
+        "no server runs on the data folder {}; start one with `rookery serve`, or name one with --server and a --token",
+        .folder.display()
+    )]
+    NotRunning {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Another process has taken the node's place.
     #[error(transparent)]
@@ -208,7 +222,13 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
                 progress: progress.clone(),
             };
             let (http, tcp) = (outer.address(), native.address());
-            let tell_ready = |demo| tell_ready(&Ready { http, tcp, inside: inside_address, demo });
+            let tell_ready = |demo| {
+                let ready = Ready { http, tcp, inside: inside_address, demo };
+                if let Err(error) = folder.keep_serving(ready.page()) {
+                    tracing::warn!(%error, "clients of this machine are not told of the port");
+                }
+                tell_ready(&ready);
+            };
             let served = node.serve(&database, &signals.stop, outer, native, tell_ready).await;
             progress("stopping");
             database.close().await;

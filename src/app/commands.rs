@@ -1,13 +1,17 @@
 //! Commands that need the database: beside a running server, or with a private PostgreSQL that is started for them.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{ServeError, choice, newest_secret, now, prepare_default_app, prepare_tables};
-use crate::config::Settings;
+use super::{
+    ServeError, choice, newest_secret, now, prepare_default_app, prepare_tables, reachable,
+};
+use crate::config::{Http, Settings};
 use crate::domain::usersig;
 use crate::ids::{AppId, UserId};
 use crate::store::connect::MessageLoss;
 use crate::store::embedded::Progress;
+use crate::store::folder::{self, Holder, Purpose};
 use crate::store::source::Database;
 
 /// What a token is to say.
@@ -40,6 +44,35 @@ pub fn token(
         let secret = secret(database, signing.app).await?;
         Ok(usersig::sign(&secret, signing.app, &signing.user, now(), signing.expire_s))
     })
+}
+
+/// Where a client of this machine finds the server: the one that runs on this data folder, else the one of the settings.
+pub fn server_address(settings: &Settings, data_dir: &Path) -> String {
+    if let Some(http) = folder::serving(data_dir) {
+        return http.to_string();
+    }
+    let Http { host, port, .. } = &settings.http;
+    // A server that takes any port says which only while it runs.
+    let port = if *port == 0 { Http::default().port } else { *port };
+    match host.parse() {
+        Ok(ip) => reachable(SocketAddr::new(ip, port)).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+/// Signs a token for a client of this machine. Starts no database for that: without a server there is nobody to chat with.
+pub fn token_of_running(
+    settings: &Settings,
+    data_dir: &Path,
+    progress: Progress,
+    signing: &Signing,
+) -> Result<String, ServeError> {
+    let is_private = settings.database.url.is_empty();
+    let serves = |holder: &Holder| holder.purpose == Purpose::Serve;
+    if is_private && !folder::holder(data_dir)?.as_ref().is_some_and(serves) {
+        return Err(ServeError::NotRunning { folder: data_dir.to_owned() });
+    }
+    token(settings, data_dir, progress, signing)
 }
 
 /// The key of app 1.

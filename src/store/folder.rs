@@ -5,6 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::store::child::RunAs;
 const LOCK_FILE: &str = "rookery.lock";
 const NODE_FILE: &str = "node.json";
 const DEMO_FILE: &str = "demo.json";
+const SERVING_FILE: &str = "serving.json";
 
 /// What the holder of a data folder does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +152,11 @@ impl DataFolder {
         self.keep_note(DEMO_FILE, &DemoNote { signed_at_s })
     }
 
+    /// Keeps where clients of this machine find the server that holds the folder; [`serving`] finds it.
+    pub fn keep_serving(&self, http: SocketAddr) -> Result<(), FolderError> {
+        self.keep_note(SERVING_FILE, &ServingNote { pid: std::process::id(), http })
+    }
+
     fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FolderError> {
         let file = self.path.join(name);
         match std::fs::read(&file) {
@@ -209,6 +216,16 @@ pub fn holder(path: &Path) -> Result<Option<Holder>, FolderError> {
     }
 }
 
+/// Where clients of this machine find the server that holds the folder, if one does and is ready.
+pub fn serving(path: &Path) -> Option<SocketAddr> {
+    // Only a hint: whatever cannot be read here, the settings say where a server would be.
+    let holder = holder(path).ok()?.filter(|holder| holder.purpose == Purpose::Serve)?;
+    let note: ServingNote =
+        serde_json::from_slice(&std::fs::read(path.join(SERVING_FILE)).ok()?).ok()?;
+    // What a former server has written names no port of this one.
+    (holder.pid == Some(note.pid)).then_some(note.http)
+}
+
 /// Makes a folder that only its owner can enter, or checks that the one there is such a one.
 pub fn private_folder(path: &Path, owner: Option<&RunAs>) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -258,6 +275,12 @@ struct Identity {
 #[derive(Serialize, Deserialize)]
 struct DemoNote {
     signed_at_s: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ServingNote {
+    pid: u32,
+    http: SocketAddr,
 }
 
 fn open_lock(folder: &Path) -> Result<File, FolderError> {
