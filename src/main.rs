@@ -4,13 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use rookery::app::commands::{self, Signing};
 use rookery::app::{self, Demo, Launch, Ready};
+use rookery::chat::{self, Setup};
+use rookery::client::TokenSource;
 use rookery::config::{self, Loaded, LogFormat, Sources};
-use rookery::ids::{AppId, UserId};
+use rookery::ids::{AppId, Conversation, DeviceId, UserId};
 use rookery::limits;
 use rookery::store::child;
 use rookery::store::connect::MessageLoss;
@@ -52,6 +55,9 @@ enum Command {
             value_parser = clap::value_parser!(u64).range(1..=limits::TOKEN_VALIDITY_S))]
         expire_s: u64,
     },
+    /// Chat at the terminal, from a pipe or from a script.
+    #[command(after_help = CHAT_HELP)]
+    Chat(Box<Chat>),
     /// The keys that sign tokens.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -64,6 +70,54 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 }
+
+#[derive(Args)]
+struct Chat {
+    #[command(flatten)]
+    common: Common,
+    /// Who chats.
+    #[arg(long, value_name = "ID", value_parser = UserId::parse)]
+    user: UserId,
+    /// The app that the user belongs to.
+    #[arg(long, value_name = "ID", default_value = "1", value_parser = app_id)]
+    app: AppId,
+    /// The conversation to begin with, as user:bob or group:eng; from a pipe, where each line goes.
+    #[arg(long, value_name = "CONVERSATION", value_parser = Conversation::parse)]
+    to: Option<Conversation>,
+    /// The server; without it, the one that runs on the data folder, else the one of the settings.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<String>,
+    /// The token to log in with; without it, one is signed with the key in the store of the running server.
+    #[arg(long, value_name = "TOKEN", env = "ROOKERY_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The name of this device; without it a new one each time. A second login of a device ends its first.
+    #[arg(long, value_name = "ID", value_parser = DeviceId::parse)]
+    device: Option<DeviceId>,
+    /// Write one JSON object a line: the frames of docs/protocol.md; without --to, read them too.
+    #[arg(long)]
+    json: bool,
+    /// Stay when the input has ended, until a signal comes.
+    #[arg(long)]
+    follow: bool,
+    /// For how many seconds a pipe or script waits for a server that cannot be reached.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    wait_s: u64,
+}
+
+const CHAT_HELP: &str = "\
+At a terminal, lines are sent to the open conversation; /help lists the commands.
+From a pipe with --to, each line is a message, whatever it begins with. Without --to, lines are what a person would
+type, or frames of the protocol with --json. At the end of the input it waits until everything is acknowledged.
+
+Exit codes:
+  0  everything was done        2  wrong arguments or settings, or no key to sign with
+  1  something was refused      3  the login was refused, or the server ended the session
+                                4  no server was reached, or no acknowledgement came
+
+Examples:
+  rookery chat --user alice
+  echo 'The build is done' | rookery chat --user robot --to group:eng
+  rookery chat --user bob --json --follow </dev/null | jq -r 'select(.event == \"message.new\").body.content.text'";
 
 #[derive(Subcommand)]
 enum KeyCommand {
@@ -103,7 +157,7 @@ impl Common {
 
 fn main() -> ExitCode {
     match perform(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tell(&format!("{error:#}"));
             ExitCode::from(2)
@@ -111,8 +165,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(command: Command) -> anyhow::Result<()> {
+fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Chat(chat) => return start_chat(*chat),
         Command::Serve { common, accept_message_loss } => {
             let (loaded, data_dir) = common.load()?;
             let loss = if accept_message_loss { MessageLoss::Accept } else { MessageLoss::Refuse };
@@ -138,7 +193,34 @@ fn perform(command: Command) -> anyhow::Result<()> {
             let (loaded, data_dir) = common.load()?;
             print(&format!("{}# the data folder is {}\n", loaded.describe(), data_dir.display()))
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_chat(chat: Chat) -> anyhow::Result<ExitCode> {
+    let (loaded, data_dir) = chat.common.load()?;
+    let settings = loaded.settings;
+    let address = chat.server.unwrap_or_else(|| commands::server_address(&settings, &data_dir));
+    let token = match chat.token {
+        Some(token) => token,
+        None => {
+            let signing =
+                Signing { app: chat.app, user: chat.user.clone(), expire_s: TOKEN_DEFAULT_S };
+            commands::token_of_running(&settings, &data_dir, Arc::new(tell), &signing)?
+        }
+    };
+    let outcome = chat::run(Setup {
+        address,
+        app: chat.app,
+        user: chat.user,
+        device: chat.device,
+        token: TokenSource::fixed(token),
+        to: chat.to,
+        json: chat.json,
+        follow: chat.follow,
+        wait: Duration::from_secs(chat.wait_s),
+    })?;
+    Ok(ExitCode::from(outcome.code()))
 }
 
 fn serve(loaded: Loaded, data_dir: PathBuf, loss: MessageLoss) -> anyhow::Result<()> {

@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors", "net"]),
     ("tcp", &["ids", "limits", "protocol", "store", "cluster", "callbacks", "actors", "net"]),
     ("client", &["ids", "limits", "protocol"]),
+    ("chat", &["ids", "limits", "protocol", "client"]),
     ("bench", EVERYTHING),
     ("app", EVERYTHING),
     ("main", EVERYTHING),
@@ -46,6 +47,7 @@ const EVERYTHING: &[&str] = &[
     "http",
     "tcp",
     "client",
+    "chat",
     "bench",
     "app",
 ];
