@@ -34,10 +34,9 @@ pub struct Settings {
     pub receipts: Receipts,
     /// How long a repeated message is recognised.
     pub dedup: Dedup,
-    /// How much clients may ask for.
     /// How groups are kept.
     pub groups: Groups,
-    /// How much one client may ask for.
+    /// How much clients may ask for.
     pub limits: Limits,
     /// What is written to standard error.
     pub log: Log,
