@@ -198,7 +198,8 @@ export class ChatStore {
     try {
       do {
         this.#changedAgain.delete(id);
-        this.#put(withGroup(this.chat(id), await this.#client.groups.get(group)));
+        const info = await this.#client.groups.get(group);
+        this.#put(withGroup(this.chat(id), info));
         if (this.#open.has(id) && this.chat(id).group?.left === false) await this.loadReads(id);
       } while (this.#changedAgain.has(id));
     } catch (thrown) {
