@@ -133,7 +133,7 @@ export class Tab {
     await this.dialog.getByRole("radio", { name: kind }).check();
     await this.dialog.getByLabel("Name").fill(name);
     if (id !== undefined) await this.dialog.getByLabel("Id, by which").fill(id);
-    await this.dialog.getByLabel("Members").fill(members.join(" "));
+    await this.dialog.getByLabel("Members, by user id").fill(members.join(" "));
     await this.dialog.getByRole("button", { name: "Create" }).click();
     await this.page.getByRole("heading", { name, level: 1 }).waitFor();
   }
