@@ -11,12 +11,16 @@
 mod common;
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
-use common::chat::{App, Raw, key, now, patience, text};
+use common::GIVE_UP_AFTER;
+use common::chat::{App, Raw, WAYS, key, now, patience, text};
 use common::node::{Node, Options};
 use common::postgres::Postgres;
-use rookery::client::raw::Opening;
+use rookery::client::raw::{Opening, Transport};
 use rookery::ids::{ClientMsgId, UnixMs};
+use rookery::protocol::codec::Codec;
 use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("../docs/protocol.md");
@@ -164,18 +168,19 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set() -> Self {
+    async fn set(way: (Transport, Codec)) -> Self {
         let postgres = Postgres::start(&[]).await;
         let options = Options::default().env("ROOKERY__DATABASE__URL", &postgres.url());
         let node = Node::start_with(options);
-        let present = Present { app: App::of(&node), began: now(), meanings: HashMap::new() };
+        let present =
+            Present { app: App::of(&node).by(way), began: now(), meanings: HashMap::new() };
         Self { node, postgres, present, connections: HashMap::new() }
     }
 
     async fn connection(&mut self, who: &str) -> &mut Raw {
         if !self.connections.contains_key(who) {
             // Small, so that a connection that does not read is one soon.
-            let opening = Opening { receive_buffer: Some(4096), ..Opening::default() };
+            let opening = Opening { receive_buffer: Some(4096), ..self.present.app.opening() };
             let raw = self.present.app.connect_with(&opening).await;
             self.connections.insert(who.to_owned(), raw);
         }
@@ -186,7 +191,7 @@ impl Stage {
         match step {
             Step::Send(who, frame) => {
                 let frame = self.present.translated("", frame);
-                self.connection(who).await.0.send_text(frame.to_string()).await.unwrap();
+                self.connection(who).await.0.send_frame(&frame).await.unwrap();
             }
             Step::Receive(who, told) => {
                 let is_it = |frame: &Value| {
@@ -202,7 +207,11 @@ impl Stage {
             }
             Step::Closed(who, code) => {
                 let parted = self.connection(who).await.ending().await;
-                assert_eq!(parted.code(), Some(*code), "line {line}: {parted}");
+                // After a logout a TCP connection just ends.
+                let is_silent =
+                    self.present.app.opening().transport == Transport::Tcp && *code == 1000;
+                let expected = (!is_silent).then_some(*code);
+                assert_eq!(parted.code(), expected, "line {line}: {parted}");
             }
             Step::Act(act) => self.act(line, act).await,
         }
@@ -291,16 +300,106 @@ impl Stage {
     }
 }
 
-#[tokio::test]
-async fn every_example_of_the_protocol_is_what_a_server_does() {
+async fn play_all_by(way: (Transport, Codec)) {
     let steps = steps(DOCUMENT);
-    let mut stage = Stage::set().await;
+    let mut stage = Stage::set(way).await;
 
     for (line, step) in &steps {
         stage.play(*line, step).await;
     }
 
     stage.assert_nothing_else_came();
+}
+
+#[tokio::test]
+async fn every_example_of_the_protocol_is_what_a_server_does() {
+    play_all_by(WAYS[0]).await;
+}
+
+#[tokio::test]
+async fn every_example_holds_in_msgpack() {
+    play_all_by(WAYS[1]).await;
+}
+
+#[tokio::test]
+async fn every_example_holds_over_tcp() {
+    play_all_by(WAYS[2]).await;
+}
+
+#[tokio::test]
+async fn every_example_holds_over_tcp_in_msgpack() {
+    play_all_by(WAYS[3]).await;
+}
+
+/// The blocks of examples in bytes, with the line at which each begins.
+fn byte_blocks(document: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut blocks: Vec<(usize, Vec<&str>)> = Vec::new();
+    let mut is_inside = false;
+    for (index, line) in document.lines().enumerate() {
+        match line {
+            "```bytes" => {
+                is_inside = true;
+                blocks.push((index + 1, Vec::new()));
+            }
+            "```" => is_inside = false,
+            line if is_inside => blocks.last_mut().unwrap().1.push(line),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// Bytes as the document writes them: two digits each, or ASCII in quotes.
+fn bytes_of(written: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What stands between quotes has an odd place.
+    for (nth, part) in written.split('\'').enumerate() {
+        if nth % 2 == 1 {
+            bytes.extend(part.bytes());
+        } else {
+            bytes.extend(
+                part.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect(written)),
+            );
+        }
+    }
+    bytes
+}
+
+#[test]
+fn the_examples_in_bytes_are_what_passes() {
+    let node = Node::start();
+    let blocks = byte_blocks(DOCUMENT);
+    assert!(blocks.len() >= 5, "the examples are there");
+
+    for (line, block) in blocks {
+        let mut stream = TcpStream::connect(node.tcp()).unwrap();
+        stream.set_read_timeout(Some(GIVE_UP_AFTER)).unwrap();
+        let mut rest = block.as_slice();
+        while let Some((first, more)) = rest.split_first() {
+            rest = more;
+            match first.split_once(' ') {
+                Some((">", written)) => stream.write_all(&bytes_of(written)).unwrap(),
+                Some(("<", written)) => {
+                    let told = bytes_of(written);
+                    let mut real = vec![0; told.len()];
+                    stream.read_exact(&mut real).unwrap();
+                    assert_eq!(
+                        String::from_utf8_lossy(&real),
+                        String::from_utf8_lossy(&told),
+                        "line {line}: {real:x?}"
+                    );
+                }
+                _ if *first == "closed" => assert_eq!(stream.read(&mut [0]).unwrap(), 0),
+                // A command in JSON, and the same in MessagePack.
+                _ => {
+                    let (written, more) = rest.split_first().unwrap();
+                    let msgpack = Codec::MessagePack.decode(&bytes_of(written)).unwrap();
+                    assert_eq!(Codec::Json.decode(first.as_bytes()).unwrap(), msgpack);
+                    rest = more;
+                }
+            }
+        }
+    }
 }
 
 #[test]

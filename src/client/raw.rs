@@ -1,29 +1,40 @@
-//! One WebSocket connection and nothing else: any frame or byte goes out, any frame comes in.
+//! One connection and nothing else, over either way in and in either codec: any frame or byte goes out, any comes in.
 //!
 //! It keeps no rule of the protocol, so that tests can break each of them; [`crate::client::Client`] is built on it.
 
+mod socket;
+
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-use futures_util::{SinkExt, StreamExt};
+use bytes::Bytes;
+use futures_util::SinkExt;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use self::socket::Socket;
 use crate::limits;
+use crate::protocol::codec::Codec;
 use crate::protocol::{SUBPROTOCOL_JSON, WEBSOCKET_PATH};
 
 pub use tokio_tungstenite::tungstenite::Message as WsMessage;
 pub use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding as opcodes};
 
-/// How a connection is opened.
+/// The way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// Frames over TCP.
+    Tcp,
+}
+
+/// How a connection is opened. Path, subprotocol and origin are for WebSockets alone.
 #[derive(Debug, Clone)]
 pub struct Opening {
+    /// The way in.
+    pub transport: Transport,
+    /// How frames are written and read.
+    pub codec: Codec,
     /// The path of the upgrade request.
     pub path: String,
     /// The subprotocol that is asked for.
@@ -37,11 +48,21 @@ pub struct Opening {
 impl Default for Opening {
     fn default() -> Self {
         Self {
+            transport: Transport::WebSocket,
+            codec: Codec::Json,
             path: WEBSOCKET_PATH.to_owned(),
             subprotocol: Some(SUBPROTOCOL_JSON.to_owned()),
             origin: None,
             receive_buffer: None,
         }
+    }
+}
+
+impl Opening {
+    /// This way in, with this codec.
+    pub fn by(transport: Transport, codec: Codec) -> Self {
+        let subprotocol = Some(codec.subprotocol().to_owned());
+        Self { transport, codec, subprotocol, ..Self::default() }
     }
 }
 
@@ -65,7 +86,7 @@ pub enum OpenError {
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Parted {
-    /// The server closed it with a code.
+    /// The server closed it with a code: in the close frame, or over TCP in the last event.
     #[error("closed with {code}: {reason}")]
     Closed {
         /// The close code; 1005 when the close frame named none.
@@ -97,78 +118,83 @@ impl From<tungstenite::Error> for Parted {
 /// An open connection.
 #[derive(Debug)]
 pub struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
+    codec: Codec,
+    /// The close that was announced, for TCP itself has no codes.
+    announced: Option<Parted>,
     last_id: u64,
     /// Frames that came while another was waited for.
     aside: VecDeque<Value>,
 }
 
 impl Connection {
-    /// Opens a WebSocket at `address`, as `127.0.0.1:8800`.
+    /// Opens a WebSocket at `address`, as `127.0.0.1:8800`, and speaks JSON.
     pub async fn open(address: &str) -> Result<Self, OpenError> {
         Self::open_with(address, &Opening::default()).await
     }
 
-    /// Opens a WebSocket in a way of one's own.
+    /// Opens a connection in a way of one's own.
     pub async fn open_with(address: &str, opening: &Opening) -> Result<Self, OpenError> {
         let opened =
-            tokio::time::timeout(limits::CLIENT_CONNECT_WITHIN, handshake(address, opening));
+            tokio::time::timeout(limits::CLIENT_CONNECT_WITHIN, Socket::open(address, opening));
         let socket = opened.await.map_err(|_| OpenError::TimedOut)??;
-        Ok(Self { socket, last_id: 0, aside: VecDeque::new() })
+        let (codec, announced) = (opening.codec, None);
+        Ok(Self { socket, codec, announced, last_id: 0, aside: VecDeque::new() })
     }
 
-    /// Sends one text frame.
+    /// Sends one frame, written in the connection's codec.
+    pub async fn send_frame(&mut self, frame: &Value) -> Result<(), Parted> {
+        let bytes = match self.codec {
+            Codec::Json => frame.to_string().into_bytes(),
+            Codec::MessagePack => rmp_serde::to_vec_named(frame)
+                .map_err(|error| Parted::Lost(format!("no MessagePack: {error}")))?,
+        };
+        self.send_raw(bytes).await
+    }
+
+    /// Sends one frame of these bytes; over a WebSocket as text or binary, as the codec is.
+    pub async fn send_raw(&mut self, bytes: impl Into<Bytes>) -> Result<(), Parted> {
+        self.socket.feed(bytes.into(), self.codec).await?;
+        self.flush().await
+    }
+
+    /// Sends one frame of text.
     pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), Parted> {
-        self.send(WsMessage::text(text.into())).await
+        self.send_raw(text.into()).await
     }
 
-    /// Sends any message or frame.
+    /// Sends any message or frame, over a WebSocket alone.
     pub async fn send(&mut self, message: WsMessage) -> Result<(), Parted> {
-        Ok(self.socket.send(message).await?)
+        match &mut self.socket {
+            Socket::WebSocket(socket) => Ok(socket.send(message).await?),
+            Socket::Tcp(_) => Err(Parted::Lost("this is no WebSocket".to_owned())),
+        }
     }
 
-    /// Hands over one text frame, which leaves with the next [`Connection::flush`] at the latest.
+    /// Hands over one frame of text, which leaves with the next [`Connection::flush`] at the latest.
     pub async fn feed_text(&mut self, text: String) -> Result<(), Parted> {
-        Ok(self.socket.feed(WsMessage::text(text)).await?)
+        self.socket.feed(text.into(), self.codec).await
     }
 
     /// Sends what was handed over.
     pub async fn flush(&mut self) -> Result<(), Parted> {
-        Ok(self.socket.flush().await?)
+        self.socket.flush().await
     }
 
-    /// Writes bytes to the TCP connection, past the WebSocket.
+    /// Writes bytes to the TCP connection, past all framing.
     pub async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Parted> {
-        self.socket
-            .get_mut()
-            .write_all(bytes)
-            .await
-            .map_err(|error| Parted::Lost(error.to_string()))
+        self.socket.write_bytes(bytes).await
     }
 
-    /// The next text frame as it came. Nothing is lost when the future is dropped.
+    /// The next frame as it came. Nothing is lost when the future is dropped.
+    pub async fn raw(&mut self) -> Result<Bytes, Parted> {
+        self.socket.next(self.codec).await
+    }
+
+    /// The next frame as it came, in a codec of text. Nothing is lost when the future is dropped.
     pub async fn text(&mut self) -> Result<String, Parted> {
-        loop {
-            match self.socket.next().await {
-                Some(Ok(WsMessage::Text(text))) => return Ok(text.as_str().to_owned()),
-                Some(Ok(WsMessage::Close(frame))) => {
-                    return Err(match frame {
-                        Some(frame) => Parted::Closed {
-                            code: frame.code.into(),
-                            reason: frame.reason.as_str().to_owned(),
-                        },
-                        None => Parted::Closed { code: 1005, reason: String::new() },
-                    });
-                }
-                // The library answers pings by itself.
-                Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => {}
-                Some(Ok(WsMessage::Binary(_))) => {
-                    return Err(Parted::Lost("a binary frame in the text protocol".to_owned()));
-                }
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(Parted::Lost("the stream has ended".to_owned())),
-            }
-        }
+        String::from_utf8(self.raw().await?.to_vec())
+            .map_err(|error| Parted::Lost(format!("not text: {error}")))
     }
 
     /// The next frame, in the order in which they came.
@@ -189,7 +215,7 @@ impl Connection {
     pub async fn submit(&mut self, cmd: &str, body: Value) -> Result<u64, Parted> {
         self.last_id += 1;
         let frame = json!({"id": self.last_id, "cmd": cmd, "body": body});
-        self.send_text(frame.to_string()).await?;
+        self.send_frame(&frame).await?;
         Ok(self.last_id)
     }
 
@@ -234,63 +260,36 @@ impl Connection {
         self.aside.iter()
     }
 
-    /// Closes the connection with 1000, as a client that goes away.
+    /// Closes the connection, as a client that goes away.
     pub async fn close(mut self) -> Result<(), Parted> {
-        Ok(self.socket.close(None).await?)
+        self.socket.close().await
     }
 
     async fn new_frame(&mut self) -> Result<Value, Parted> {
-        let text = self.text().await?;
-        serde_json::from_str(&text).map_err(|error| Parted::Lost(format!("not JSON: {error}")))
-    }
-}
-
-async fn handshake(
-    address: &str,
-    opening: &Opening,
-) -> Result<WebSocketStream<TcpStream>, OpenError> {
-    let stream = connect(address, opening.receive_buffer).await?;
-    // Small frames must not wait for each other.
-    stream.set_nodelay(true)?;
-    let bad = |error: &dyn std::fmt::Display| OpenError::Handshake(error.to_string());
-    let url = format!("ws://{address}{}", opening.path);
-    let mut request = url.into_client_request().map_err(|error| bad(&error))?;
-    let named = [("sec-websocket-protocol", &opening.subprotocol), ("origin", &opening.origin)];
-    for (name, value) in named {
-        if let Some(value) = value {
-            let value = HeaderValue::from_str(value).map_err(|error| bad(&error))?;
-            request.headers_mut().insert(name, value);
-        }
-    }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(16 * 1024)
-        .write_buffer_size(16 * 1024)
-        .max_message_size(Some(limits::SERVER_FRAME_BYTES))
-        .max_frame_size(Some(limits::SERVER_FRAME_BYTES));
-    match client_async_with_config(request, stream, Some(config)).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(response)) => {
-            Err(OpenError::Refused(response.status().as_u16()))
-        }
-        Err(tungstenite::Error::Io(error)) => Err(OpenError::Unreachable(error)),
-        Err(error) => Err(bad(&error)),
-    }
-}
-
-async fn connect(address: &str, receive_buffer: Option<u32>) -> std::io::Result<TcpStream> {
-    let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    for address in lookup_host(address).await? {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        let bytes = match (self.raw().await, &self.socket, &self.announced) {
+            (Ok(bytes), _, _) => bytes,
+            (Err(Parted::Lost(_)), Socket::Tcp(_), Some(announced)) => {
+                return Err(announced.clone());
+            }
+            (Err(parted), _, _) => return Err(parted),
         };
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+        let unreadable = |error: &dyn std::fmt::Display| Parted::Lost(format!("not read: {error}"));
+        let frame: Value = match self.codec {
+            Codec::Json => serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?,
+            Codec::MessagePack => {
+                rmp_serde::from_slice(&bytes).map_err(|error| unreadable(&error))?
+            }
+        };
+        if frame["event"] == "session.closing" {
+            let body = &frame["body"];
+            self.announced =
+                body["code"].as_u64().and_then(|code| u16::try_from(code).ok()).map(|code| {
+                    Parted::Closed {
+                        code,
+                        reason: body["reason"].as_str().unwrap_or_default().to_owned(),
+                    }
+                });
         }
-        match socket.connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
-        }
+        Ok(frame)
     }
-    Err(failure)
 }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rookery::client::raw::{Connection, Opening, Parted};
+use rookery::client::raw::{Connection, Opening, Parted, Transport};
 use rookery::client::{Client, Ended, Options, TokenSource, Update, Updates};
 use rookery::domain::usersig;
 use rookery::ids::{AppId, ClientMsgId, Conversation, DeviceId, Seq, UnixMs, UserId};
+use rookery::protocol::codec::Codec;
 use rookery::protocol::{Content, DeliveredBy, Device, Message, Platform, Sent};
 use serde_json::{Value, json};
 
@@ -56,11 +57,22 @@ pub fn text(to: &str, key: ClientMsgId, text: &str) -> Value {
     json!({"to": format!("user:{to}"), "client_msg_id": key, "content": content})
 }
 
+/// The four ways to talk to a server.
+pub const WAYS: [(Transport, Codec); 4] = [
+    (Transport::WebSocket, Codec::Json),
+    (Transport::WebSocket, Codec::MessagePack),
+    (Transport::Tcp, Codec::Json),
+    (Transport::Tcp, Codec::MessagePack),
+];
+
 /// App 1 of a server, as its backend sees it: it holds the key, and signs tokens.
 #[derive(Debug, Clone)]
 pub struct App {
     address: String,
+    tcp_address: String,
     secret: String,
+    /// How bare connections are opened.
+    way: (Transport, Codec),
 }
 
 impl App {
@@ -72,12 +84,28 @@ impl App {
         let Some(secret) = secret else {
             panic!("no key in {shown:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
-        Self { address: node.http().to_string(), secret: secret.to_owned() }
+        Self {
+            address: node.http().to_string(),
+            tcp_address: node.tcp().to_string(),
+            secret: secret.to_owned(),
+            way: WAYS[0],
+        }
     }
 
     /// The same app, on a server that has moved to another port.
     pub fn moved_to(&self, node: &Node) -> Self {
-        Self { address: node.http().to_string(), ..self.clone() }
+        let (address, tcp_address) = (node.http().to_string(), node.tcp().to_string());
+        Self { address, tcp_address, ..self.clone() }
+    }
+
+    /// The same app, to which bare connections are opened in this way.
+    pub fn by(&self, way: (Transport, Codec)) -> Self {
+        Self { way, ..self.clone() }
+    }
+
+    /// How bare connections are opened.
+    pub fn opening(&self) -> Opening {
+        Opening::by(self.way.0, self.way.1)
     }
 
     /// Where clients connect.
@@ -120,12 +148,16 @@ impl App {
 
     /// Opens a connection that has said nothing yet.
     pub async fn connect(&self) -> Raw {
-        self.connect_with(&Opening::default()).await
+        self.connect_with(&self.opening()).await
     }
 
     /// Opens a connection in a way of one's own.
     pub async fn connect_with(&self, opening: &Opening) -> Raw {
-        let opened = patience("a connection", Connection::open_with(&self.address, opening)).await;
+        let address = match opening.transport {
+            Transport::WebSocket => &self.address,
+            Transport::Tcp => &self.tcp_address,
+        };
+        let opened = patience("a connection", Connection::open_with(address, opening)).await;
         Raw(opened.unwrap())
     }
 
