@@ -8,9 +8,8 @@ use rookery::ids::{
 };
 use rookery::store::group_appends::{GroupPost, GroupsAppended};
 use rookery::store::group_changes::{GroupChange, GroupChanged, NewGroup};
-use rookery::store::groups;
-use rookery::store::shards;
 use rookery::store::writer::Writer;
+use rookery::store::{StoreError, groups, shards};
 
 use super::base::{Base, NODE, ids};
 
@@ -103,6 +102,15 @@ impl Group {
         writer: &Writer,
         change: Change<'_>,
     ) -> GroupChanged {
+        self.try_change(base, writer, change).await.unwrap()
+    }
+
+    pub async fn try_change(
+        &mut self,
+        base: &Base,
+        writer: &Writer,
+        change: Change<'_>,
+    ) -> Result<GroupChanged, StoreError> {
         let seq = Seq::new(self.head + 1);
         let min_seq = match self.kind.policy().history {
             History::FromJoining => seq,
@@ -127,12 +135,11 @@ impl Group {
                 remove: change.remove,
                 dissolve: change.dissolve,
             })
-            .await
-            .unwrap();
+            .await?;
         if outcome == GroupChanged::Stored {
             self.head += 1;
         }
-        outcome
+        Ok(outcome)
     }
 }
 

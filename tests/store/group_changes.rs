@@ -1,13 +1,14 @@
 //! Changes of groups: the notice and what it tells of are there together or not at all.
 
 use rookery::domain::policy::{Kind, Role};
-use rookery::ids::{AppId, ConversationNo, GroupId, Seq, Shard, UserNo};
+use rookery::ids::{AppId, ConversationNo, GroupId, Incarnation, Seq, Shard, UserNo};
 use rookery::limits;
 use rookery::store::group_changes::{GroupChanged, NewGroup};
 use rookery::store::groups::{self, GroupRow};
 use rookery::store::members::{self, Membership};
+use rookery::store::{StoreError, shards};
 
-use super::base::{Base, id};
+use super::base::{Base, NODE, id};
 use super::group_base::{Change, Group, own_all_shards, stored};
 
 async fn info(base: &Base, group: &Group, reader: UserNo) -> GroupRow {
@@ -40,6 +41,15 @@ async fn many(base: &Base, count: i64) -> Vec<UserNo> {
         returning user_no";
     let rows = client.query(sql, &[&count]).await.unwrap();
     rows.iter().map(|row| UserNo::from_store(row.get(0))).collect()
+}
+
+/// What the store has of groups, in short.
+async fn everything(base: &Base) -> String {
+    let all = "select md5(string_agg(t, '|' order by t)) from (
+        select g::text from groups g union all select m::text from group_members m union all select h::text from group_heads h
+        union all select c::text from group_cursors c union all select e::text from group_messages e
+        union all select d::text from dedup d) as t (t)";
+    base.connector.open().await.unwrap().query_one(all, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test]
@@ -123,13 +133,7 @@ async fn a_change_on_a_wrong_belief_writes_nothing() {
     let former = base.writer(0).await;
     let group = Group::create(&base, &former, "eng", Kind::Work, alice, &[bob]).await;
     let writer = base.writer(0).await;
-    let other = base.connector.open().await.unwrap();
-    let all = "select md5(string_agg(t::text, '|' order by t::text)) from (
-        select g::text from groups g union all select m::text from group_members m union all select h::text from group_heads h
-        union all select c::text from group_cursors c union all select e::text from group_messages e
-        union all select d::text from dedup d) as t (t)";
-    let before: String = other.query_one(all, &[]).await.unwrap().get(0);
-    let now = async || other.query_one(all, &[]).await.unwrap().get::<_, String>(0);
+    let before = everything(&base).await;
 
     let add = Change { add: &[carol], ..Change::by(alice) };
     assert_eq!(group.clone().change(&base, &former, add).await, GroupChanged::Fenced);
@@ -149,7 +153,71 @@ async fn a_change_on_a_wrong_belief_writes_nothing() {
         assert_eq!(outcome, GroupChanged::Moved, "the members are others");
     }
 
-    assert_eq!(now().await, before);
+    assert_eq!(everything(&base).await, before);
+    assert_eq!(base.broken().await, []);
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_fails_at_its_last_row_leaves_no_other() {
+    let base = Base::start().await;
+    own_all_shards(&base).await;
+    let (alice, bob) = (base.user("alice").await, base.user("bob").await);
+    let carol = base.user("carol").await;
+    let writer = base.writer(0).await;
+    let mut group = Group::create(&base, &writer, "eng", Kind::Work, alice, &[bob]).await;
+    let before = everything(&base).await;
+    let client = base.connector.open().await.unwrap();
+    // What is written last refuses.
+    let refuse = "alter table groups add constraint test check (version < 2) not valid";
+    client.batch_execute(refuse).await.unwrap();
+
+    for change in [
+        Change { add: &[carol], remove: &[bob], name: Some("Other"), ..Change::by(alice) },
+        Change { remove: &[alice], owner: Some(bob), ..Change::by(alice) },
+        Change { dissolve: true, ..Change::by(alice) },
+    ] {
+        let refused = group.try_change(&base, &writer, change).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
+    }
+
+    assert_eq!(everything(&base).await, before);
+    client.batch_execute("alter table groups drop constraint test").await.unwrap();
+    let add = Change { add: &[carol], ..Change::by(alice) };
+    assert_eq!(group.change(&base, &writer, add).await, GroupChanged::Stored);
+    assert_eq!(base.broken().await, []);
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_claim_of_a_shard_waits_for_the_change_in_flight() {
+    let base = Base::start().await;
+    own_all_shards(&base).await;
+    let (alice, bob) = (base.user("alice").await, base.user("bob").await);
+    let writer = base.writer(0).await;
+    let mut group = Group::create(&base, &writer, "eng", Kind::Work, alice, &[]).await;
+    let mut other = base.connector.open().await.unwrap();
+    let holder = other.transaction().await.unwrap();
+    holder.execute("select 1 from users for update", &[]).await.unwrap();
+    let claimer = base.connector.open().await.unwrap();
+
+    let add = Change { add: &[bob], ..Change::by(alice) };
+    let (outcome, seen, ()) = tokio::join!(
+        group.change(&base, &writer, add),
+        async {
+            base.await_lock_waits(1).await;
+            shards::claim_own(&claimer, NODE, Incarnation::from_store(2)).await.unwrap();
+            base.count("select count(*) from group_members").await
+        },
+        async {
+            base.await_lock_waits(2).await;
+            holder.commit().await.unwrap();
+        }
+    );
+
+    assert_eq!((outcome, seen), (GroupChanged::Stored, 2), "seen by whoever has claimed");
+    let end = Change { dissolve: true, ..Change::by(alice) };
+    assert_eq!(group.change(&base, &writer, end).await, GroupChanged::Moved);
     assert_eq!(base.broken().await, []);
     base.postgres.stop().await;
 }
