@@ -256,7 +256,8 @@ pub fn plan(
             if role == Role::Owner {
                 match (policy.owner_leaves, &facts.senior) {
                     (OwnerLeaves::TransfersFirst, _) => {
-                        let why = "the owner cannot leave; hand the group over, or dissolve it";
+                        let why =
+                            "the owner of this kind of group cannot leave it, only dissolve it";
                         return Err(ChangeRefused::Forbidden(why));
                     }
                     (OwnerLeaves::SeniorFollows, Some((no, id))) => {
