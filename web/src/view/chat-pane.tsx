@@ -160,7 +160,7 @@ function Outside({
         <button
           type="button"
           class="button button-short"
-          disabled={isBusy}
+          aria-busy={isBusy}
           onClick={() => void run(() => messenger.joinGroup(chat.peer), onJoined)}
         >
           {chat.loaded ? "Join again" : "Join"}

@@ -86,7 +86,7 @@ export function Confirm({
         <button
           type="button"
           class="button button-bad"
-          disabled={isBusy}
+          aria-busy={isBusy}
           onClick={() => void run(onConfirm, onClose)}
         >
           {action}
@@ -104,12 +104,18 @@ export function ProblemLine({ problem }: { problem: Problem | undefined }) {
   );
 }
 
-/** Something that is asked of the server: once at a time, with what went wrong. */
+/**
+ * Something that is asked of the server: once at a time, with what went wrong. A button for it is not disabled
+ * meanwhile: it would lose the focus.
+ */
 export function useAction() {
   const [problem, setProblem] = useState<Problem>();
   const [isBusy, setBusy] = useState(false);
+  // A second click comes before the page is drawn anew.
+  const runs = useRef(false);
   const run = async (work: () => Promise<void>, done?: () => void): Promise<void> => {
-    if (isBusy) return;
+    if (runs.current) return;
+    runs.current = true;
     setBusy(true);
     setProblem(undefined);
     try {
@@ -118,6 +124,7 @@ export function useAction() {
     } catch (thrown) {
       setProblem(thrown as Problem);
     } finally {
+      runs.current = false;
       setBusy(false);
     }
   };

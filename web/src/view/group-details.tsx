@@ -169,7 +169,7 @@ function Rename({
         <button type="button" class="button button-quiet" onClick={onDone}>
           Cancel
         </button>
-        <button type="submit" class="button" disabled={isBusy}>
+        <button type="submit" class="button" aria-busy={isBusy}>
           Save
         </button>
       </div>
@@ -353,7 +353,8 @@ function Invite({
         <button
           type="submit"
           class="button"
-          disabled={isBusy || (people.chosen.length === 0 && people.text.trim() === "")}
+          aria-busy={isBusy}
+          disabled={people.chosen.length === 0 && people.text.trim() === ""}
         >
           Invite
         </button>

@@ -115,7 +115,7 @@ function CreateForm({ messenger, onClose }: { messenger: Messenger; onClose: () 
       )}
       <PeopleField people={people} label="Members, by user id" known={knownUsers(messenger)} />
       <ProblemLine problem={problem} />
-      <button type="submit" class="button" disabled={isBusy}>
+      <button type="submit" class="button" aria-busy={isBusy}>
         Create
       </button>
     </form>
@@ -153,7 +153,7 @@ function JoinForm({ messenger, onClose }: { messenger: Messenger; onClose: () =>
         />
       </label>
       <ProblemLine problem={problem} />
-      <button type="submit" class="button" disabled={isBusy || group.trim() === ""}>
+      <button type="submit" class="button" aria-busy={isBusy} disabled={group.trim() === ""}>
         Join
       </button>
     </form>
