@@ -286,20 +286,15 @@ impl Handler<FinishGroup> for GroupActor {
 
     fn handle(&mut self, _: FinishGroup, ctx: &mut Self::Context) {
         self.finishing = true;
-        self.finish_if_settled(ctx);
+        self.leave_if_idle(ctx);
     }
 }
 
 impl Handler<SleepCheckDue> for GroupActor {
     type Result = ();
 
-    fn handle(&mut self, _: SleepCheckDue, _: &mut Self::Context) {
-        let idle = self.busy_at.elapsed() >= self.shared().settings.group_sleep;
-        if idle && self.log.is_settled() && !self.leaving {
-            // Full: the next check asks again.
-            let idle = GroupIdle(self.key.clone());
-            self.leaving = mailbox::tell(&self.shared().registry, idle).is_ok();
-        }
+    fn handle(&mut self, _: SleepCheckDue, ctx: &mut Self::Context) {
+        self.leave_if_idle(ctx);
     }
 }
 
@@ -351,12 +346,24 @@ impl GroupActor {
         for (seq, why) in not_handed {
             self.decide(Input::NotHanded { seq, why }, ctx);
         }
-        self.finish_if_settled(ctx);
+        self.leave_if_idle(ctx);
     }
 
-    fn finish_if_settled(&self, ctx: &mut Context<Self>) {
-        if self.finishing && self.log.is_settled() {
+    /// Asks to be ended, and ends, when nothing is under way and nothing was asked for long enough; at once when there is
+    /// no such group, so that those who ask for what is not there fill no memory.
+    fn leave_if_idle(&mut self, ctx: &mut Context<Self>) {
+        if !self.log.is_settled() {
+            return;
+        }
+        if self.finishing {
             ctx.stop();
+        }
+        let is_idle =
+            self.log.is_absent() || self.busy_at.elapsed() >= self.shared().settings.group_sleep;
+        if is_idle && !self.leaving {
+            // Full: the next check asks again.
+            let idle = GroupIdle(self.key.clone());
+            self.leaving = mailbox::tell(&self.shared().registry, idle).is_ok();
         }
     }
 

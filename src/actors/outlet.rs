@@ -43,11 +43,16 @@ impl Outlet {
         self.address.connected()
     }
 
-    /// Pushes an event; left out when there is no room, and the client then syncs.
-    pub(super) fn push(&self, event: &mut Encoded, inbox: Option<InboxSeq>) {
-        let Some(frame) = event.frame(self.codec) else { return };
-        if mailbox::tell(&self.address, Push { frame, inbox }) == Err(TellError::Full) {
-            self.behind.store(true, Ordering::Release);
+    /// Pushes an event; left out when there is no room, and the client then syncs. False when the session is gone.
+    pub(super) fn push(&self, event: &mut Encoded, inbox: Option<InboxSeq>) -> bool {
+        let Some(frame) = event.frame(self.codec) else { return true };
+        match mailbox::tell(&self.address, Push { frame, inbox }) {
+            Ok(()) => true,
+            Err(TellError::Full) => {
+                self.behind.store(true, Ordering::Release);
+                true
+            }
+            Err(TellError::Gone) => false,
         }
     }
 

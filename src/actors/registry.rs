@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::group::{Ask, FinishGroup, GroupActor, GroupPort, GroupRequest, StoreChanged};
 use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
-use super::relay::{GroupEntry, GroupKey, MemberRead, RelayPort};
+use super::relay::{GroupEntry, GroupKey, HeadsOver, MemberRead, RelayPort};
 use super::user::{Attach, CursorsMoved, EpochOver, Finish, Shut, SyncNeeded, UserActor, Written};
 use crate::domain::intake::Refusal;
 use crate::ids::{AppId, UserId, UserNo};
@@ -421,6 +421,9 @@ impl Handler<EpochChanged> for Registry {
         }
         for port in &self.directory.groups {
             mailbox::insist(&port.address, StoreChanged);
+        }
+        for relay in self.directory.relays() {
+            relay.insist(HeadsOver);
         }
     }
 }

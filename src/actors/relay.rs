@@ -66,6 +66,11 @@ pub struct Unsubscribe {
 #[rtype(result = "()")]
 pub struct SessionEnded(pub Arc<Outlet>);
 
+/// The epoch of the store has changed: heads of before mean nothing.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HeadsOver;
+
 /// A session asks what it lacks. Answered by [`HeadsKnown`].
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -303,6 +308,16 @@ impl Handler<SessionEnded> for RelayActor {
     }
 }
 
+impl Handler<HeadsOver> for RelayActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HeadsOver, _: &mut Self::Context) {
+        for relay in self.relays.iter_mut().flatten() {
+            relay.head = Seq::ZERO;
+        }
+    }
+}
+
 impl Handler<AskHeads> for RelayActor {
     type Result = ();
 
@@ -444,16 +459,25 @@ impl RelayActor {
         let (origin, moved) = (entry.origin, entry.moved.clone());
         let key = entry.key.clone();
         let mut event = Encoded::new(Event::MessageNew(wire::group_entry(entry)));
+        let mut gone = Vec::new();
         for outlet in &relay.outlets {
-            if origin != Some(outlet.no) {
+            if origin != Some(outlet.no) && !outlet.push(&mut event, None) {
+                gone.push(outlet.clone());
+            }
+        }
+        if moved.is_some() {
+            let mut event = Encoded::new(Event::GroupChanged { group });
+            for outlet in &relay.outlets {
                 outlet.push(&mut event, None);
             }
         }
-        let Some(moved) = moved else { return };
-        let mut event = Encoded::new(Event::GroupChanged { group });
-        for outlet in &relay.outlets {
-            outlet.push(&mut event, None);
+        for outlet in gone {
+            // It ended before it was subscribed, and its user had yet to hear of that.
+            for place in self.subscriptions.remove(&outlet.no).unwrap_or_default() {
+                self.forget(&outlet, place);
+            }
         }
+        let Some(moved) = moved else { return };
         if moved.all {
             self.end(place);
         } else {

@@ -154,6 +154,9 @@ impl SessionActor {
         let (Some(outlet), Some(group)) = (self.outlet.clone(), group) else {
             return self.reply(id, Err(errors::unavailable()));
         };
+        if let Err(error) = self.check_rate() {
+            return self.reply(id, Err(error));
+        }
         let creates = matches!(change, Change::Create { .. });
         self.changes.push((id, creates, Instant::now()));
         let key = GroupKey { app: who.app, id: group };

@@ -600,13 +600,7 @@ impl SessionActor {
             return self.reply(command, Err(error.field("content")));
         };
         tracing::debug!(client_msg_id = %key, session = self.no.0, "received");
-        if self.send_rate.check().is_err() {
-            let per_second = self.shared().settings.sends_per_s;
-            let error = ErrorBody::new(
-                Code::RateLimited,
-                format!("expected at most {per_second} messages a second"),
-            )
-            .retry_after(limits::RETRY_AFTER);
+        if let Err(error) = self.check_rate() {
             self.order(|order, now, effects| {
                 order.refuse(now, conversation, key, command, error, effects);
             });
@@ -619,6 +613,16 @@ impl SessionActor {
             taken = order.send(now, conversation, key, draft, command, effects);
         });
         self.look_awaited(taken);
+    }
+
+    /// What writes to a log counts: messages, and changes of groups.
+    fn check_rate(&self) -> Result<(), ErrorBody> {
+        if self.send_rate.check().is_ok() {
+            return Ok(());
+        }
+        let per_second = self.shared().settings.sends_per_s;
+        let message = format!("expected at most {per_second} messages and changes a second");
+        Err(ErrorBody::new(Code::RateLimited, message).retry_after(limits::RETRY_AFTER))
     }
 
     fn look_awaited(&mut self, taken: Taken) {

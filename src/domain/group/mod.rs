@@ -9,7 +9,7 @@
 
 mod changes;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 pub use self::changes::{
     By, Change, ChangeRefused, Edit, Facts, Happened, Membership, NewGroup, Notice, Plan, Profile,
@@ -268,8 +268,8 @@ pub struct GroupLog<P, R, C> {
     confirmed: Option<(ShardEpoch, Seq)>,
     /// Numbered and not answered, in the order of the log.
     unsettled: VecDeque<(Seq, Unsettled<P>)>,
-    /// Handed back to be numbered anew.
-    again: VecDeque<Post<P>>,
+    /// Handed back to be numbered anew, with the places that they had: those who bring them may overtake each other.
+    again: BTreeMap<Seq, Post<P>>,
     /// Posts that wait for the gate.
     waiting: VecDeque<Post<P>>,
     /// Posts whose sender is being looked up.
@@ -296,7 +296,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             members: HashSet::new(),
             confirmed: None,
             unsettled: VecDeque::new(),
-            again: VecDeque::new(),
+            again: BTreeMap::new(),
             waiting: VecDeque::new(),
             looking: HashMap::new(),
             look_ups: 0,
@@ -316,6 +316,11 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             // The journal would hand back what the next one sends, were it not told.
             && self.unheard == 0
             && !matches!(self.gate, Gate::Loading)
+    }
+
+    /// Whether it was looked for and is not there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.gate, Gate::Open) && self.group.is_none()
     }
 
     /// Turns what happened into what is to be done.
@@ -338,7 +343,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             }
             Input::NotHanded { seq, why } => {
                 if let Some(row) = self.take_unsettled(seq) {
-                    self.refused(row, why, effects);
+                    self.refused(seq, row, why, effects);
                 }
             }
             Input::EpochChanged => self.epoch_changed(),
@@ -504,12 +509,12 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
                 if why.is_curable() {
                     self.unheard += 1;
                 }
-                self.refused(row, why, effects);
+                self.refused(seq, row, why, effects);
             }
             (Outcome::Stored { seq, .. }, Unsettled::Change) => self.changed(seq, effects),
             (Outcome::Known { .. }, Unsettled::Change) => {
                 // A notice's key is minted for it alone; whatever this is, it is not the change.
-                self.refused(Unsettled::Change, Refusal::Unavailable, effects);
+                self.refused(seq, Unsettled::Change, Refusal::Unavailable, effects);
             }
             (outcome, Unsettled::Post(post)) => {
                 self.settle(post.sender, post.key, outcome, effects);
@@ -527,10 +532,16 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     }
 
     /// What was numbered was not stored in its place: the head has to be loaded before anything else is numbered.
-    fn refused(&mut self, row: Unsettled<P>, why: Refusal, effects: &mut Vec<Effect<P, R, C>>) {
+    fn refused(
+        &mut self,
+        seq: Seq,
+        row: Unsettled<P>,
+        why: Refusal,
+        effects: &mut Vec<Effect<P, R, C>>,
+    ) {
         self.gate = Gate::Unloaded;
         match (row, why) {
-            (Unsettled::Post(post), Refusal::Moved) => self.again.push_back(post),
+            (Unsettled::Post(post), Refusal::Moved) => drop(self.again.insert(seq, post)),
             (Unsettled::Change, Refusal::Moved) => {
                 if let Some(under_way) = self.under_way.take() {
                     self.asked.push_front(under_way.asked);
@@ -562,7 +573,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         let looking =
             std::mem::take(&mut self.looking).into_values().flat_map(|looking| looking.posts);
         let waiting = std::mem::take(&mut self.waiting);
-        for post in again.into_iter().chain(looking).chain(waiting).collect::<Vec<_>>() {
+        for post in again.into_values().chain(looking).chain(waiting).collect::<Vec<_>>() {
             self.settle(post.sender, post.key, Outcome::Refused(why), effects);
         }
     }
@@ -645,7 +656,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     /// The gate is open: what waited goes on, in order.
     fn release(&mut self, effects: &mut Vec<Effect<P, R, C>>) {
         let again = std::mem::take(&mut self.again);
-        for post in again.into_iter().chain(std::mem::take(&mut self.waiting)) {
+        for post in again.into_values().chain(std::mem::take(&mut self.waiting)) {
             self.judge(post, effects);
         }
         self.next_change(effects);
@@ -804,3 +815,6 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
 fn place(group: &Group) -> GroupPlace {
     GroupPlace { group: group.no, epoch: group.epoch, seq: group.head, counted: group.counted }
 }
+
+#[cfg(test)]
+mod tests;
