@@ -15,13 +15,14 @@ use super::clock::ServerClock;
 use super::membership;
 use super::outbox::Outbox;
 use super::places::{Learned, Log, Places, Taken};
-use super::raw::Connection;
+use super::raw::{Connection, Opening};
 use super::receipts::Receipts;
 use super::session::{Departure, Session};
 use super::update::Waiting;
 use super::{CallError, Ended, Options, Request, SendError, Status, Update};
 use crate::ids::{ClientMsgId, Conversation, InboxSeq, LoginNo, Seq};
 use crate::limits;
+use crate::protocol::codec::Codec;
 use crate::protocol::{Message, Send, Sent};
 
 /// An entry of a log, and whose doing it is.
@@ -110,7 +111,8 @@ impl Driver {
                 return Departure::Lost { retry_in: None };
             }
         };
-        let connection = match Connection::open(&self.options.address).await {
+        let opening = Opening::by(self.options.transport, Codec::Json);
+        let connection = match Connection::open_with(&self.options.address, &opening).await {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, "no connection");

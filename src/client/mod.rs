@@ -62,6 +62,7 @@ use clock::ServerClock;
 pub use errors::{CallError, Ended, SendError};
 pub use outbox::OutboxError;
 pub use places::Position;
+pub use raw::Transport;
 pub use update::Update;
 
 /// Where a client gets a token from, each time it logs in.
@@ -99,8 +100,10 @@ impl fmt::Debug for TokenSource {
 /// How a client logs in and comes back.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Host and port, as `127.0.0.1:8800`.
+    /// Host and port, as `127.0.0.1:8800`, of the way in that is taken.
     pub address: String,
+    /// The way in: a WebSocket, or frames over TCP.
+    pub transport: Transport,
     /// The app; the default one when left out.
     pub app: Option<AppId>,
     /// Who logs in.
@@ -121,6 +124,7 @@ impl Options {
         let device = Device { id: random_device(), platform: Platform::Api, name: None };
         Self {
             address: address.into(),
+            transport: Transport::WebSocket,
             app: None,
             user,
             device,

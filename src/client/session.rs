@@ -20,8 +20,9 @@ use super::{Answer, CallError, Ended, Request, SendError, Update};
 use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
-    Code, CursorCommand, ErrorBody, Event, History, HistoryPage, Inbox, InboxPage, KickReason,
-    Limit, LoggedIn, Login, Logout, Message, Ping, Pong, ReadEvent, Resume, Sync, Synced,
+    CloseCode, Code, CursorCommand, ErrorBody, Event, History, HistoryPage, Inbox, InboxPage,
+    KickReason, Limit, LoggedIn, Login, Logout, Message, Ping, Pong, ReadEvent, Resume, Sync,
+    Synced,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -77,6 +78,8 @@ pub(super) struct Session {
     sync_at: Instant,
     must_log_out: bool,
     kicked: Option<(KickReason, Option<DeviceId>)>,
+    /// What the server said before it closed: over TCP there is no other close code.
+    closing: Option<(CloseCode, String)>,
     come_back_in: Option<Duration>,
 }
 
@@ -99,6 +102,7 @@ impl Session {
             sync_at: now,
             must_log_out: false,
             kicked: None,
+            closing: None,
             come_back_in: None,
         }
     }
@@ -129,10 +133,12 @@ impl Session {
         if self.must_log_out {
             return Departure::Ended(Ended::LoggedOut);
         }
-        match parted {
-            Parted::Closed { code: code @ 4500..=4999, reason } => {
-                Departure::Ended(Ended::Closed { code, reason })
-            }
+        let closed = match (parted, self.closing.take()) {
+            (Parted::Closed { code, reason }, _) => Some((code, reason)),
+            (Parted::Lost(_), told) => told.map(|(code, reason)| (code.number(), reason)),
+        };
+        match closed {
+            Some((code @ 4500..=4999, reason)) => Departure::Ended(Ended::Closed { code, reason }),
             _ => Departure::Lost { retry_in: self.come_back_in },
         }
     }
@@ -383,7 +389,8 @@ impl Session {
             Event::Draining { reconnect_after_ms } => {
                 self.come_back_in = Some(Duration::from_millis(reconnect_after_ms));
             }
-            Event::Closing { reconnect_after_ms, .. } => {
+            Event::Closing { code, reason, reconnect_after_ms } => {
+                self.closing = Some((code, reason));
                 let told = reconnect_after_ms.map(Duration::from_millis);
                 self.come_back_in = told.or(self.come_back_in);
             }
