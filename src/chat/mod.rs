@@ -82,11 +82,11 @@ pub fn run(setup: Setup) -> std::io::Result<Outcome> {
         (_, true, None) => Mode::Frames,
         (_, false, None) => Mode::Commands,
     };
-    let (input, output) = if by_hand {
-        let (input, printer) = Input::of_terminal()?;
-        (input, Output::beside_a_prompt(printer))
-    } else {
-        (Input::of_pipe()?, Output::plain(setup.json))
+    // A terminal that cannot move its cursor has no editor, and is written to and read like a pipe.
+    let edited = if by_hand { Input::of_terminal().ok() } else { None };
+    let (input, output) = match edited {
+        Some((input, printer)) => (input, Output::beside_a_prompt(printer)),
+        None => (Input::of_pipe()?, Output::plain(setup.json)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

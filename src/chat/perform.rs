@@ -4,7 +4,7 @@ use super::command::{Command, HELP};
 use super::talk::{Mode, Talk};
 use crate::client::CallError;
 use crate::ids::{Conversation, GroupId, Seq};
-use crate::protocol::{After, GroupCreate, GroupInfo, History, Limit};
+use crate::protocol::{After, GroupChanged, GroupCreate, GroupInfo, History, Limit};
 
 /// Messages that are shown when a conversation is opened.
 const SHOWN_AT_FIRST: usize = 10;
@@ -30,26 +30,44 @@ impl Talk {
             Command::Info => self.info().await,
             Command::Members => self.members().await,
             Command::Invite(users) => match self.open_group() {
-                Ok(group) => self.client.invite(&group, users).await.map(drop).map_err(said),
+                Ok(group) => {
+                    let answer = self.client.invite(&group, users).await;
+                    self.changed(answer)
+                }
                 Err(what) => Err(what),
             },
             Command::Remove(users) => match self.open_group() {
-                Ok(group) => self.client.remove(&group, users).await.map(drop).map_err(said),
+                Ok(group) => {
+                    let answer = self.client.remove(&group, users).await;
+                    self.changed(answer)
+                }
                 Err(what) => Err(what),
             },
-            Command::Join(group) => match self.client.join(&group).await {
-                Ok(_) => self.open(Conversation::Group(group)).await,
-                Err(error) => Err(said(error)),
-            },
+            Command::Join(group) => {
+                let answer = self.client.join(&group).await;
+                match self.changed(answer) {
+                    Ok(()) => self.open(Conversation::Group(group)).await,
+                    Err(what) => Err(what),
+                }
+            }
             Command::Leave(group) => match group.map_or_else(|| self.open_group(), Ok) {
-                Ok(group) => self.client.leave(&group).await.map(drop).map_err(said),
+                Ok(group) => {
+                    let answer = self.client.leave(&group).await;
+                    self.changed(answer)
+                }
                 Err(what) => Err(what),
             },
             Command::Rename(name) => match self.open_group() {
-                Ok(group) => self.client.rename_group(&group, name).await.map(drop).map_err(said),
+                Ok(group) => {
+                    let answer = self.client.rename_group(&group, name).await;
+                    self.changed(answer)
+                }
                 Err(what) => Err(what),
             },
-            Command::Dissolve(group) => self.client.dissolve(&group).await.map(drop).map_err(said),
+            Command::Dissolve(group) => {
+                let answer = self.client.dissolve(&group).await;
+                self.changed(answer)
+            }
             Command::Status => {
                 self.status();
                 Ok(())
@@ -212,7 +230,18 @@ impl Talk {
         self.view.knows(made.group, create.name.as_str().to_owned(), create.kind);
         let name = self.view.name(&made.conversation);
         self.view.open(made.conversation);
-        self.output.line(&self.view.dim(&format!("{name} is made and open; /invite adds members")));
+        self.output.line(&self.view.dim(&format!("{name} is made and open")));
+        Ok(())
+    }
+
+    /// Says what came of a change; a person sees the notice of it instead.
+    fn changed(&mut self, answer: Result<GroupChanged, CallError>) -> Result<(), String> {
+        let GroupChanged { group, seq, .. } = answer.map_err(said)?;
+        match seq {
+            None => self.note("it was so already"),
+            Some(_) if self.mode == Mode::ByHand => {}
+            Some(seq) => self.output.line(&self.view.stored(&Conversation::Group(group), seq)),
+        }
         Ok(())
     }
 

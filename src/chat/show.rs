@@ -92,14 +92,15 @@ impl View {
         format!("{unread}{open}> ")
     }
 
-    /// A conversation, as people call it.
+    /// A conversation, as people call it; for a pipe it has one name for ever.
     pub fn name(&self, conversation: &Conversation) -> String {
-        match conversation {
-            Conversation::Group(group) => match self.groups.get(group) {
-                Some((name, _)) => format!("{} (group:{group})", safe_line(name)),
-                None => conversation.to_string(),
-            },
-            Conversation::User(_) => conversation.to_string(),
+        let known = match conversation {
+            Conversation::Group(group) => self.groups.get(group).filter(|_| self.is_by_hand),
+            Conversation::User(_) => None,
+        };
+        match known {
+            Some((name, _)) => format!("{} ({conversation})", safe_line(name)),
+            None => conversation.to_string(),
         }
     }
 
@@ -212,14 +213,17 @@ impl View {
         let dissolved = if group.dissolved { ", dissolved" } else { "" };
         let members = group.members;
         let name = self.colours.paint(Look::Place, &name);
-        format!("{name}  {kind}, {members} members{owner}{role}{dissolved}")
+        let members =
+            if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
+        format!("{name}  {kind}, {members}{owner}{role}{dissolved}")
     }
 
     /// A member of a group.
     pub fn member(&self, member: &Member) -> String {
         let name = self.colours.paint(Look::Name, member.user.as_str());
         let role = if member.role == Role::Owner { ", owner" } else { "" };
-        let read = member.read.map(|seq| format!(", read up to #{seq}")).unwrap_or_default();
+        let read = member.read.filter(|seq| *seq > Seq::ZERO);
+        let read = read.map(|seq| format!(", read up to #{seq}")).unwrap_or_default();
         format!("{name}{role}, since {}{read}", minute(member.joined_at_ms))
     }
 

@@ -292,12 +292,18 @@ impl Talk {
         }
     }
 
-    /// Whether receipts of a conversation are shown: to a person only those of the open one.
+    /// Whether receipts of a conversation are shown: to a person those of the open one, else to who waits for them.
     fn shows(&self, conversation: &Conversation) -> bool {
-        self.mode != Mode::ByHand || self.view.is_open(conversation)
+        self.setup.follow || self.view.is_open(conversation)
     }
 
     async fn received(&mut self, message: Message) {
+        let is_own_notice =
+            message.from == self.setup.user && matches!(message.content, Content::Notice(_));
+        if is_own_notice && self.mode != Mode::ByHand && !self.setup.follow {
+            // What was asked for line by line was answered line by line.
+            return;
+        }
         if let Conversation::Group(group) = &message.conversation {
             self.learn_name(group).await;
         }

@@ -231,7 +231,7 @@ impl Drop for Node {
 
 /// The lines that a process writes, as they come.
 #[derive(Clone)]
-struct Lines(Arc<(Mutex<Written>, Condvar)>);
+pub struct Lines(Arc<(Mutex<Written>, Condvar)>);
 
 #[derive(Default)]
 struct Written {
@@ -240,7 +240,8 @@ struct Written {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    /// Reads them in a thread of their own.
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
         let lines = Self(Arc::default());
         let written = lines.clone();
         std::thread::spawn(move || {
@@ -255,12 +256,13 @@ impl Lines {
         lines
     }
 
-    fn text(&self) -> String {
+    /// All of them until now.
+    pub fn text(&self) -> String {
         self.0.0.lock().unwrap().lines.join("\n")
     }
 
     /// The first line that fits, old ones included; `None` when the process closes its end first.
-    fn await_line(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn await_line(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
         let (state, changed) = &*self.0;
         let since = Instant::now();
         let mut written = state.lock().unwrap();
