@@ -141,7 +141,7 @@ export class ChatStore {
   markRead(id: string): void {
     const chat = this.chat(id);
     const seq = chat.messages.at(-1)?.seq ?? 0;
-    if (seq <= chat.read || chat.stale || chat.group?.left === true) return;
+    if (seq <= chat.read || chat.stale) return;
     // A meeting counts nothing as unread, and its authors are told all the same who has read.
     if (chat.unread === 0 && (groupOf(id) === undefined || !hasUnread(chat))) return;
     this.#put(withRead(chat, seq));

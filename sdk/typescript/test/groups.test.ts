@@ -418,4 +418,6 @@ test("a store shows a group that one was added to, and that one was removed from
     store.chat(id).messages.map(({ content }) => ("action" in content ? content.action : "text")),
     ["added", "text", "renamed", "removed"],
   );
+  store.markRead(id);
+  await shows(store, id, ({ unread }) => unread === 0);
 });

@@ -147,7 +147,11 @@ function Outside({
     .map(({ content, from }) => farewell(content, from, me))
     .filter((text) => text !== undefined)
     .at(-1);
-  const { kind, dissolved = false } = chat.group ?? {};
+  const { kind } = chat.group ?? {};
+  // The list of conversations does not say so, but its last notice does.
+  const dissolved =
+    chat.group?.dissolved === true ||
+    chat.messages.some(({ content }) => "action" in content && content.action === "dissolved");
   const mayJoin =
     !dissolved && (kind === "meeting" || (kind === undefined && code === "not_a_member"));
   const why = chat.loaded
