@@ -399,7 +399,7 @@ async fn a_restarted_server_goes_on_with_its_groups() {
     let folder = data_folder();
     let mut node = Node::start_in(folder.path(), Options::default());
     let app = App::of(&node);
-    let mut bob = app.raw("bob", "b").await;
+    let bob = app.raw("bob", "b").await;
     let mut alice = app.raw("alice", "a").await;
     create(&mut alice, "eng", "work", &["bob"]).await;
     let hello = say("eng", "hello");

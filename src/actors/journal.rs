@@ -489,7 +489,7 @@ impl Letters {
         })
     }
 
-    fn to_group(&mut self, port: Arc<GroupPort>, settled: EntrySettled) {
+    fn settle_in(&mut self, port: Arc<GroupPort>, settled: EntrySettled) {
         match self.groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &port)) {
             Some((_, letter)) => letter.push(settled),
             None => self.groups.push((port, vec![settled])),
@@ -544,7 +544,7 @@ impl Letters {
                     hash: row.hash,
                 };
                 let (key, sender) = (row.key, row.sender);
-                self.to_group(port, EntrySettled { seq: placed.seq, key, sender, outcome });
+                self.settle_in(port, EntrySettled { seq: placed.seq, key, sender, outcome });
             }
             // Both come from the owner, which makes them fit.
             (_, Destination::User(_)) => {}
@@ -601,7 +601,7 @@ impl Letters {
             }
             (Target::Post(place) | Target::Change { place, .. }, Destination::Group(port)) => {
                 let (key, sender) = (row.key, row.sender);
-                self.to_group(port, EntrySettled { seq: place.seq, key, sender, outcome });
+                self.settle_in(port, EntrySettled { seq: place.seq, key, sender, outcome });
             }
             // Both come from the owner, which makes them fit.
             (_, Destination::User(_) | Destination::Group(_)) => {}

@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for AsReceived {
         }
         // A notice of an action that came later is as unknown as a type that did.
         let known = Content::deserialize(Value::Object(fields.clone()));
-        Ok(known.unwrap_or_else(|_| Content::Unknown(UnknownContent(fields))))
+        Ok(known.unwrap_or(Content::Unknown(UnknownContent(fields))))
     }
 }
 
