@@ -447,6 +447,40 @@ fn receipts_and_what_comes_are_shown_to_who_stays() {
     assert_eq!(alice.end().code(), DONE);
 }
 
+/// Times are those of the day on which the README was written.
+fn without_times(text: &str) -> String {
+    let is_time = |word: &str| word.len() == 6 && word.ends_with('Z') && word.contains(':');
+    let lines = text.lines().map(|line| {
+        let time = line.split(' ').nth(1).filter(|word| is_time(word));
+        time.map_or(line, |_| &line["2026-01-31 09:30Z ".len()..])
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_session_in_the_readme_goes_as_it_says() {
+    let readme = include_str!("../README.md");
+    let section = readme.split("\n## From the command line\n").nth(1).unwrap();
+    let session = section.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let node = Node::start();
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_rookery")).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+
+    let steps: Vec<&str> = session.strip_prefix("$ ").unwrap().split("\n$ ").collect();
+    assert_eq!(steps.len(), 4);
+    for step in steps {
+        let (command, expected) = step.split_once('\n').unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("({command}) 2>&1")]).env("PATH", &path).current_dir("/");
+        shell.env("ROOKERY__DATA_DIR", node.data_dir()).env_remove("ROOKERY_TOKEN");
+
+        let output = shell.output().unwrap();
+
+        let shown = text(&output.stdout);
+        assert_eq!(without_times(&shown), without_times(expected), "{command}");
+    }
+}
+
 /// A chat at a terminal that `script` makes for it.
 fn at_a_terminal(node: &Node, args: &str, env: &[(&str, &str)]) -> Live {
     let rookery = env!("CARGO_BIN_EXE_rookery");
