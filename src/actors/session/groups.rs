@@ -22,6 +22,14 @@ use crate::protocol::{
     Pong, Reply, Synced,
 };
 
+/// A change whose answer comes from the group's owner.
+pub(super) struct WaitingChange {
+    command: u64,
+    /// Whether it makes the group, which is answered in another way.
+    creates: bool,
+    since: Instant,
+}
+
 /// A ping whose answer waits for the relays.
 pub(super) struct WaitingPing {
     command: u64,
@@ -35,11 +43,9 @@ impl Handler<ChangeDone> for SessionActor {
 
     fn handle(&mut self, done: ChangeDone, _: &mut Self::Context) {
         let ChangeDone { command, group, outcome } = done;
-        let Some(index) = self.changes.iter().position(|(waiting, _, _)| *waiting == command)
-        else {
-            return;
-        };
-        let (_, creates, _) = self.changes.remove(index);
+        let waiting = self.changes.iter().position(|waiting| waiting.command == command);
+        let Some(index) = waiting else { return };
+        let creates = self.changes.remove(index).creates;
         let reply = outcome.map_err(errors::of_change).map(|changed| {
             if creates {
                 let conversation = Conversation::Group(group.clone());
@@ -158,7 +164,7 @@ impl SessionActor {
             return self.reply(id, Err(error));
         }
         let creates = matches!(change, Change::Create { .. });
-        self.changes.push((id, creates, Instant::now()));
+        self.changes.push(WaitingChange { command: id, creates, since: Instant::now() });
         let key = GroupKey { app: who.app, id: group };
         let by = who.user.clone();
         let request = GroupRequest::Change { outlet, command: id, by, change };
@@ -167,15 +173,12 @@ impl SessionActor {
 
     /// The owner of a group may have gone with a change that it was asked for.
     pub(super) fn give_up_changes(&mut self, now: Instant) {
-        let late = |asked: &Instant| now.duration_since(*asked) >= limits::CHANGE_WITHIN;
-        let commands: Vec<u64> = self
-            .changes
-            .iter()
-            .filter(|(_, _, asked)| late(asked))
-            .map(|(command, _, _)| *command)
-            .collect();
-        self.changes.retain(|(_, _, asked)| !late(asked));
-        for command in commands {
+        let late =
+            |change: &WaitingChange| now.duration_since(change.since) >= limits::CHANGE_WITHIN;
+        let (late, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.changes).into_iter().partition(late);
+        self.changes = waiting;
+        for WaitingChange { command, .. } in late {
             let refused = ChangeRefused::NotNow(Refusal::OutcomeUnknown);
             self.reply(command, Err(errors::of_change(refused)));
         }

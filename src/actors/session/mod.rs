@@ -6,6 +6,7 @@
 mod groups;
 mod handle;
 mod login;
+mod sends;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,26 +20,23 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
 pub use self::handle::{SessionHandle, Transport};
+pub use self::sends::Verdict;
 use crate::actors::engine::{Engine, Shared};
-
-use crate::actors::group::GroupRequest;
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
-use crate::actors::relay::GroupKey;
-use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, Submit, UserActor};
+use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, UserActor};
 use crate::actors::{errors, wire};
 use crate::domain::group::{ChangeRefused, Changed};
-use crate::domain::intake::{Ack, Refusal, SessionNo, Waiter};
-use crate::domain::order::{self, Effect, Order, Place, Taken};
+use crate::domain::intake::{Ack, SessionNo};
+use crate::domain::order::{Effect, Order, Taken};
 use crate::domain::outbound::{Outbound as Queue, Queued};
-use crate::domain::snowflake;
-use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, LoginNo, Seq, UnixMs};
+use crate::ids::{Conversation, DeviceId, GroupId, InboxSeq, LoginNo, Seq, UnixMs};
 use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
 use crate::protocol::{
-    Body, CloseCode, Code, Command, Content, CursorCommand, CursorReply, Device, Empty, ErrorBody,
-    Event, GroupSeqs, KickReason, Reply, Send, Sent, Sync,
+    CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody, Event,
+    GroupSeqs, KickReason, Reply, Sync,
 };
 
 /// A frame from the peer.
@@ -88,20 +86,6 @@ pub struct EnterRefused;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Detached;
-
-/// What became of a send.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Verdict {
-    /// Where it went.
-    pub conversation: Conversation,
-    /// The place from which it was passed on.
-    pub place: Place,
-    /// Its key.
-    pub key: ClientMsgId,
-    /// What became of it.
-    pub verdict: order::Verdict<Ack, Refusal>,
-}
 
 /// What became of a receipt.
 #[derive(Message)]
@@ -221,8 +205,8 @@ pub struct SessionActor {
     parked: Option<oneshot::Sender<()>>,
     /// How others reach it, from the login on until its user is told that it is over.
     outlet: Option<Arc<Outlet>>,
-    /// Changes of groups that are not yet answered, with the time at which they were asked for.
-    changes: Vec<(u64, bool, Instant)>,
+    /// Changes of groups that are not yet answered.
+    changes: Vec<groups::WaitingChange>,
     pings: Vec<groups::WaitingPing>,
     order: Order<Conversation, Draft>,
     effects: Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
@@ -357,29 +341,6 @@ impl Handler<Detached> for SessionActor {
             self.phase = closing(CloseCode::Normal);
             self.pump();
         }
-    }
-}
-
-impl Handler<Verdict> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, verdict: Verdict, _: &mut Self::Context) {
-        if !matches!(self.phase, Phase::Open { .. }) {
-            return;
-        }
-        let Verdict { conversation, place, key, verdict } = verdict;
-        let refused = |why| errors::of_send(why, &conversation);
-        let verdict = match verdict {
-            order::Verdict::Stored(ack) => order::Verdict::Stored(ack),
-            order::Verdict::Final(why) => order::Verdict::Final(refused(why)),
-            order::Verdict::Curable(why) => order::Verdict::Curable(refused(why)),
-            order::Verdict::Resubmit => order::Verdict::Resubmit,
-        };
-        self.order(|order, now, effects| {
-            order.verdict(now, &conversation, place, key, verdict, effects);
-        });
-        self.look_awaited(Taken::Yes);
-        self.pump();
     }
 }
 
@@ -580,155 +541,6 @@ impl SessionActor {
                 });
             }
             (command, Some((who, _))) => self.group_command(id, command, who, ctx),
-        }
-    }
-
-    fn send(&mut self, command: u64, send: Send) {
-        let (conversation, key) = (send.to.clone(), send.client_msg_id);
-        let body = send.into_body();
-        if let Content::Notice(_) = body.content {
-            let error = ErrorBody::new(Code::BadRequest, "notices are written by the server alone");
-            return self.reply(command, Err(error.field("content")));
-        }
-        if body.content.bytes() > limits::CONTENT_BYTES {
-            let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
-            let error = ErrorBody::new(Code::TooLarge, message).field("content");
-            return self.reply(command, Err(error));
-        }
-        let Ok(stored) = body.encode().map(Bytes::from) else {
-            let error = ErrorBody::new(Code::BadRequest, "expected content of a known type");
-            return self.reply(command, Err(error.field("content")));
-        };
-        tracing::debug!(client_msg_id = %key, session = self.no.0, "received");
-        if let Err(error) = self.check_rate() {
-            self.order(|order, now, effects| {
-                order.refuse(now, conversation, key, command, error, effects);
-            });
-            return self.look_awaited(Taken::Yes);
-        }
-        let hash = Body::hash(&stored);
-        let draft = Draft { body: Arc::new(body), stored, hash };
-        let mut taken = Taken::Yes;
-        self.order(|order, now, effects| {
-            taken = order.send(now, conversation, key, draft, command, effects);
-        });
-        self.look_awaited(taken);
-    }
-
-    /// What writes to a log counts: messages, and changes of groups.
-    fn check_rate(&self) -> Result<(), ErrorBody> {
-        if self.send_rate.check().is_ok() {
-            return Ok(());
-        }
-        let per_second = self.shared().settings.sends_per_s;
-        let message = format!("expected at most {per_second} messages and changes a second");
-        Err(ErrorBody::new(Code::RateLimited, message).retry_after(limits::RETRY_AFTER))
-    }
-
-    fn look_awaited(&mut self, taken: Taken) {
-        if taken == Taken::TooManyAwaited || self.order.awaits_too_many() {
-            self.close(CloseCode::TooFast);
-        }
-    }
-
-    /// Runs the order rules and performs what they say.
-    fn order(
-        &mut self,
-        rule: impl FnOnce(
-            &mut Order<Conversation, Draft>,
-            Instant,
-            &mut Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
-        ),
-    ) {
-        let now = Instant::now();
-        let mut effects = std::mem::take(&mut self.effects);
-        rule(&mut self.order, now, &mut effects);
-        // What could not be passed on is refused, which may break the order of others in turn.
-        while !effects.is_empty() {
-            let mut refused = Vec::new();
-            for effect in effects.drain(..) {
-                refused.extend(self.perform(effect));
-            }
-            for (conversation, place, key, error) in refused {
-                let verdict = order::Verdict::Curable(error);
-                self.order.verdict(now, &conversation, place, key, verdict, &mut effects);
-            }
-        }
-        self.effects = effects;
-    }
-
-    /// Performs one effect; returns a send that could not be passed on.
-    fn perform(
-        &mut self,
-        effect: Effect<Conversation, Draft, Ack, ErrorBody>,
-    ) -> Option<(Conversation, Place, ClientMsgId, ErrorBody)> {
-        match effect {
-            Effect::Forward { conversation, place, key, payload } => {
-                let passed_on = self.forward(&conversation, place, key, payload);
-                return passed_on.err().map(|error| (conversation, place, key, error));
-            }
-            Effect::Acked { conversation, commands, answer } => {
-                self.acked(&conversation, commands, answer);
-            }
-            Effect::Refused { commands, reason } => {
-                for command in commands {
-                    self.reply(command, Err(reason.clone()));
-                }
-            }
-            Effect::OrderBroken { commands, awaited } => {
-                for command in commands {
-                    let message = "an earlier message must come first, then this one again";
-                    let mut error = ErrorBody::new(Code::OrderBroken, message);
-                    error.client_msg_id = Some(awaited);
-                    self.reply(command, Err(error));
-                }
-            }
-        }
-        None
-    }
-
-    fn forward(
-        &self,
-        conversation: &Conversation,
-        place: Place,
-        key: ClientMsgId,
-        draft: Draft,
-    ) -> Result<(), ErrorBody> {
-        let Phase::Open { who, user } = &self.phase else { return Ok(()) };
-        let to = match conversation {
-            Conversation::User(to) => to,
-            Conversation::Group(id) => {
-                let Some(outlet) = self.outlet.clone() else { return Ok(()) };
-                let group = GroupKey { app: who.app, id: id.clone() };
-                let from = who.user.clone();
-                let submit = GroupRequest::Submit { outlet, place, from, key, draft };
-                self.shared().directory.ask_group(&self.engine, group, submit);
-                return Ok(());
-            }
-        };
-        let waiter = Waiter { session: self.no, place };
-        match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
-            Ok(()) => Ok(()),
-            Err(TellError::Full) => Err(user::busy()),
-            Err(TellError::Gone) => Err(errors::unavailable()),
-        }
-    }
-
-    fn acked(&mut self, conversation: &Conversation, commands: Vec<u64>, ack: Ack) {
-        let Ack { seq, inbox, message_id, duplicate } = ack;
-        self.known_inbox = self.known_inbox.max(inbox.unwrap_or_default());
-        for (nth, command) in commands.into_iter().enumerate() {
-            // Only the first command stored it; copies that were answered with it are repeats.
-            let duplicate = duplicate || nth > 0;
-            let sent = Sent {
-                conversation: conversation.clone(),
-                seq,
-                inbox: if duplicate { None } else { inbox },
-                message_id,
-                sent_at_ms: snowflake::sent_at(message_id),
-                duplicate,
-            };
-            self.reply(command, Ok(Reply::Sent(sent)));
         }
     }
 
