@@ -23,6 +23,7 @@ use crate::http::inside::{self, Readiness};
 use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
 use crate::ids::{AppId, NodeId, UnixMs};
+use crate::limits;
 use crate::store::StoreError;
 use crate::store::apps;
 use crate::store::child;
@@ -299,6 +300,7 @@ impl Node {
             .map_err(|error| {
                 cannot_listen("tcp", &tcp_address.ip().to_string(), tcp_address.port(), error)
             })?;
+        let trimming = tokio::spawn(give_memory_back(engine.clone()));
         self.readiness.tell(SERVING, true, None);
         tell_ready(demo);
 
@@ -312,6 +314,7 @@ impl Node {
         native.stop().await;
         engine.drain().await;
         handle.stop(true).await;
+        trimming.abort();
         keep.cancel();
         if let Ok(Err(error)) = served.await {
             tracing::warn!(%error, "the outer port ended with an error");
@@ -446,6 +449,22 @@ fn serve_inside(
         }
     });
     Ok(handle)
+}
+
+/// Gives memory back to the system when many sessions have gone: after a storm nobody needs it.
+async fn give_memory_back(engine: Engine) {
+    let mut due = tokio::time::interval(limits::MEMORY_LOOK_EVERY);
+    let mut most = 0;
+    loop {
+        due.tick().await;
+        let sessions = engine.sessions();
+        most = most.max(sessions);
+        if most - sessions >= limits::MEMORY_AFTER_SESSIONS {
+            most = sessions;
+            // It takes the allocator's locks for a while, in which this thread has other things to do.
+            let _ = tokio::task::spawn_blocking(child::give_memory_back).await;
+        }
+    }
 }
 
 /// Shows in the metrics whether the private server is there.

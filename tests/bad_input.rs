@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::chat::{App, Raw, key, key_minted_in, patience, text, text_of};
 use common::node::Node;
+use common::resident_kib;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use rookery::client::raw::{Opening, WsMessage};
@@ -545,13 +546,6 @@ async fn reads_nothing(app: App) {
     .await;
     let parted = raw.ending().await;
     assert!(matches!(parted.code(), Some(4002) | None), "{parted}");
-}
-
-/// How much memory the server's process holds.
-fn resident_kib(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// How many messages the server has stored.

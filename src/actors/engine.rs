@@ -156,6 +156,11 @@ impl Engine {
         Self { shared }
     }
 
+    /// Sessions of this node, logged in or not.
+    pub fn sessions(&self) -> usize {
+        self.shared.directory.sessions()
+    }
+
     /// Takes one of the places that this node has for connections, if one is free.
     pub fn take_place(&self) -> Option<ConnectionPlace> {
         self.shared.places.clone().try_acquire_owned().ok().map(ConnectionPlace)

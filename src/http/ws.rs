@@ -33,7 +33,7 @@ pub struct WebSocketRoute {
     pub origins: Vec<String>,
 }
 
-/// Answers a request to upgrade, and serves the WebSocket to its end.
+/// Answers a request to upgrade, and sees to it that the WebSocket is served to its end.
 pub async fn attend(
     request: Request,
     framed: Framed<TcpStream, h1::Codec>,
@@ -46,15 +46,19 @@ pub async fn attend(
     // What was still to be written to earlier requests goes first.
     let mut head = parts.write_buf;
     match answer {
-        Ok(Accepted { accept, asked, place: _place }) => {
+        Ok(Accepted { accept, asked, place }) => {
             head.extend_from_slice(&switching(&accept, asked));
             connection.write_aside(head.freeze());
             let codec = match asked {
                 Subprotocol::Asked(codec) => codec,
                 Subprotocol::Default => Codec::Json,
             };
-            serve(&connection, parts.read_buf, &route.engine, codec).await;
-            connection.linger().await;
+            // A task of its own, so that the HTTP server's, which is ten times as large, ends here.
+            actix_web::rt::spawn(async move {
+                serve(&connection, parts.read_buf, &route.engine, codec).await;
+                connection.linger().await;
+                drop(place);
+            });
         }
         Err(refused) => {
             head.extend_from_slice(&refused.response());
@@ -277,8 +281,8 @@ async fn read(
 ) -> Ended {
     let mut come = Some(first);
     while let Some(bytes) = come {
-        let mut bytes = &bytes[..];
-        while let Some(incoming) = frames.read(&mut bytes) {
+        let mut unread = &bytes[..];
+        while let Some(incoming) = frames.read(&mut unread) {
             match incoming {
                 Ok(Incoming::Message(message)) => session.frame(message).await,
                 Ok(Incoming::Ping(payload)) => {
@@ -290,6 +294,8 @@ async fn read(
                 Err(violation) => return Ended::Broken(violation),
             }
         }
+        // Not kept while the peer is silent.
+        drop(bytes);
         come = connection.read().await;
     }
     Ended::Vanished

@@ -1,7 +1,10 @@
-//! Starting a child process that cannot outlive us, signals to it, and the limit of open files.
+//! Starting a child process that cannot outlive us, signals to it, the limit of open files, and memory for the system.
 //!
 //! The only file with unsafe code. What runs between fork and exec uses system calls alone: no allocation, no lock.
-#![allow(unsafe_code, reason = "fork, prctl and kill have no safe form in the standard library")]
+#![allow(
+    unsafe_code,
+    reason = "fork, prctl, kill and malloc_trim have no safe form in the standard library"
+)]
 
 use std::io;
 
@@ -40,6 +43,16 @@ impl Ask {
 pub fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory of ours and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Gives memory that is free inside the process back to the system, which the GNU allocator does by itself only where the
+/// free part is the last.
+pub fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes no pointer, and the allocator takes its own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Raises our own limit of open files to the highest that the system allows, and returns it.
