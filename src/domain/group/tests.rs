@@ -1,3 +1,5 @@
+//! The rules of a group's log, one sentence each. Never needs more than the rules: no actor, no store.
+
 use super::*;
 use crate::domain::intake::SessionNo;
 use crate::domain::order::Place;
