@@ -484,4 +484,136 @@ mod tests {
 
         assert_eq!(named, [50, 50, 20, 50]);
     }
+
+    /// A server with one group and one of its users, cut down to what it tells and shows.
+    #[derive(Default)]
+    struct Server {
+        /// Entry n stands at n - 1.
+        log: Vec<Change>,
+        joined: Option<u64>,
+        left: Option<u64>,
+        /// Pushes were left out, and none come until a sync.
+        is_behind: bool,
+    }
+
+    impl Server {
+        fn is_member(&self) -> bool {
+            self.joined.is_some() && self.left.is_none()
+        }
+
+        fn head(&self) -> u64 {
+            self.left.unwrap_or(self.log.len() as u64)
+        }
+
+        /// Adds an entry; returns it when it is pushed.
+        fn append(&mut self, change: Change) -> Option<(u64, Change)> {
+            let was_member = self.is_member();
+            self.log.push(change);
+            let seq = self.log.len() as u64;
+            match change {
+                Change::None => {}
+                Change::Begins => (self.joined, self.left) = (Some(seq), None),
+                Change::Ends => self.left = Some(seq),
+            }
+            let is_seen = was_member || self.is_member();
+            (is_seen && !self.is_behind).then_some((seq, change))
+        }
+
+        fn sync(&mut self, named: &Sync) -> Synced {
+            self.is_behind = false;
+            let has_left = !self.is_member();
+            let is_told = self.joined.is_some() && (!has_left || named.groups.contains_key(&eng()));
+            let told = ("eng", self.head(), self.joined.unwrap_or(0), has_left);
+            page("a", 0, if is_told { std::slice::from_ref(&told) } else { &[] })
+        }
+    }
+
+    /// A client's half of the same: what it does with pushes, pages and syncs, as `session` and `driver` do.
+    struct Device {
+        places: Places<(u64, Change)>,
+        must_sync: bool,
+        seen: Vec<u64>,
+    }
+
+    impl Device {
+        fn offer(&mut self, (seq, change): (u64, Change)) {
+            self.must_sync |= !self.places.offer(&log(), seq, (seq, change), change);
+        }
+
+        fn take(&mut self) {
+            while let Some(taken) = self.places.take() {
+                let Taken::Entry { log, number, entry: (seq, change) } = taken else { continue };
+                self.seen.push(seq);
+                if change == Change::Ends {
+                    self.places.left_at(&log, number);
+                }
+            }
+        }
+
+        fn sync(&mut self, server: &mut Server) {
+            self.must_sync = false;
+            let page = server.sync(&self.places.sync().unwrap());
+            self.places.synced(&page, true);
+        }
+
+        fn pull(&mut self, server: &Server) {
+            if !self.places.lacking().contains(&log()) {
+                return;
+            }
+            let Some(first) = server.joined else { return self.places.give_up(&log()) };
+            self.places.skip_to(&log(), first);
+            let after = self.places.at(&log()).unwrap();
+            for seq in after + 1..=server.head().min(after + 3) {
+                self.offer((seq, server.log[seq as usize - 1]));
+            }
+            self.places.saw_head(&log(), server.head());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_lost_and_however_often_one_leaves_each_entry_comes_once_and_in_order(
+            steps in proptest::collection::vec(0u8..10, 0..200),
+        ) {
+            let mut server = Server::default();
+            let mut device = Device { places: Places::new(None), must_sync: false, seen: vec![] };
+            device.places.synced(&page("a", 0, &[]), true);
+            for step in steps {
+                let pushed = match step {
+                    0..=3 => server.append(Change::None),
+                    4 if server.is_member() => server.append(Change::Ends),
+                    4 => server.append(Change::Begins),
+                    _ => None,
+                };
+                match (step, pushed) {
+                    (5, _) => server.is_behind = true,
+                    (6, _) => device.sync(&mut server),
+                    (7, _) => device.pull(&server),
+                    (8, _) => device.take(),
+                    // The process ends: what was taken is kept, what was held is gone, and it logs in again.
+                    (9, _) => {
+                        device.places = Places::new(device.places.position());
+                        device.sync(&mut server);
+                    }
+                    (_, Some(entry)) => device.offer(entry),
+                    (_, None) => {}
+                }
+            }
+            device.sync(&mut server);
+            for _ in 0..200 {
+                device.take();
+                device.pull(&server);
+                if std::mem::take(&mut device.must_sync) {
+                    device.sync(&mut server);
+                }
+            }
+
+            let seen = device.seen;
+            proptest::prop_assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+            if let (true, Some(first)) = (server.is_member(), server.joined) {
+                let now: Vec<u64> = seen.into_iter().filter(|seq| *seq >= first).collect();
+                proptest::prop_assert_eq!(now, (first..=server.head()).collect::<Vec<_>>());
+            }
+        }
+    }
 }
