@@ -25,7 +25,7 @@ pub enum Content {
     },
     /// What happened to a group. Written by the server alone; `from` is who did it.
     Notice(Notice),
-    /// What a newer server wrote and this version does not know. Never sent or stored: see [`super::received`].
+    /// What a newer server wrote and this version does not know. Never sent or stored.
     #[serde(skip)]
     Unknown(UnknownContent),
 }
