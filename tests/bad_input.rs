@@ -14,13 +14,14 @@ use std::net::{SocketAddr, TcpStream};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::chat::{App, Raw, key, key_minted_in, patience, text, text_of};
+use common::chat::{App, Raw, WAYS, key, key_minted_in, patience, text, text_of};
 use common::node::Node;
 use common::resident_kib;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use rookery::client::raw::{Opening, WsMessage};
 use rookery::limits;
+use rookery::protocol::codec::Codec;
 use serde_json::{Value, json};
 
 /// How much the server may have grown after all of it, in KiB.
@@ -39,12 +40,12 @@ async fn whatever_a_client_sends_it_is_answered_and_nobody_else_notices() {
     .await;
     let before = resident_kib(&node);
 
-    for round in 0..3 {
-        a_round(&app, node.http(), round).await;
+    for (round, way) in WAYS.into_iter().enumerate() {
+        a_round(&app.by(way), node.http(), round).await;
     }
 
     let after = resident_kib(&node);
-    println!("server memory: {before} KiB before, {after} KiB after three rounds");
+    println!("server memory: {before} KiB before, {after} KiB after a round in each way");
     assert!(after <= before + GROWTH_KIB, "{before} KiB before, {after} KiB after");
     assert!(!chat.is_finished(), "the pair was disturbed: {:?}", chat.await);
     chat.abort();
@@ -63,14 +64,20 @@ async fn chat(app: App) {
     }
 }
 
-async fn a_round(app: &App, address: SocketAddr, round: u64) {
+async fn a_round(app: &App, address: SocketAddr, round: usize) {
     // What ends only when the server's patience does goes on beside the rest.
     let (silent, stuck) =
         (tokio::spawn(says_nothing(app.clone())), tokio::spawn(reads_nothing(app.clone())));
-    frames_that_are_no_commands(app).await;
+    let garbage = match app.opening().codec {
+        Codec::Json => garbage_in_json(),
+        Codec::MessagePack => garbage_in_msgpack(),
+    };
+    frames_that_are_no_commands(app, &garbage).await;
     commands_with_wrong_fields(app).await;
     commands_out_of_turn(app).await;
-    broken_websocket_frames(app).await;
+    if app.opening() == Opening::default() {
+        broken_websocket_frames(app).await;
+    }
     broken_tokens(app, round).await;
     numbers_beyond_all_bounds(app).await;
     odd_texts(app).await;
@@ -79,13 +86,19 @@ async fn a_round(app: &App, address: SocketAddr, round: u64) {
     stuck.await.unwrap();
 }
 
-/// The reply to a text frame.
-async fn reply_to(raw: &mut Raw, frame: &str) -> Value {
-    raw.0.send_text(frame).await.unwrap();
-    patience(frame, raw.0.frame()).await.unwrap()
+/// The reply to a frame of these bytes.
+async fn reply_to(raw: &mut Raw, frame: &[u8]) -> Value {
+    raw.0.send_raw(frame.to_vec()).await.unwrap();
+    patience("a reply", raw.0.frame()).await.unwrap()
 }
 
-async fn frames_that_are_no_commands(app: &App) {
+/// The reply to a frame that has a form in both codecs.
+async fn reply_to_frame(raw: &mut Raw, frame: &Value) -> Value {
+    raw.0.send_frame(frame).await.unwrap();
+    patience("a reply", raw.0.frame()).await.unwrap()
+}
+
+fn garbage_in_json() -> Vec<Vec<u8>> {
     let deep = |open: &str, close: &str, depth: usize| {
         format!("{}{}", open.repeat(depth), close.repeat(depth))
     };
@@ -115,33 +128,99 @@ async fn frames_that_are_no_commands(app: &App) {
     for id in ["-1", "1.5", "1e3", "\"1\"", "null", "[]", "{}", "true", "9007199254740992"] {
         frames.push(format!("{{\"id\":{id},\"cmd\":\"ping\"}}"));
     }
+    frames.into_iter().map(String::into_bytes).collect()
+}
+
+fn garbage_in_msgpack() -> Vec<Vec<u8>> {
+    // {"id": 1, "cmd": "ping", "body": …}
+    let around = |body: &[u8]| [b"\x83\xa2id\x01\xa3cmd\xa4ping\xa4body", body].concat();
+    let mut frames: Vec<Vec<u8>> = [
+        &b""[..],
+        b"\0",
+        b"garbage",
+        b"\xc0",
+        b"\xc1",
+        b"\x07",
+        b"\xa5login",
+        b"\x90",
+        b"\x80",
+        b"{\"id\":1,\"cmd\":\"ping\"}",
+        b"\x82\xa2id\x01",
+        b"\x82\xa2id\x01\xa3cmd\xa4ping\x80",
+        b"\x83\xa2id\x01\xa2id\x02\xa3cmd\xa4ping",
+        b"\x93\x01\xa4ping\x80",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xc9\xff\xff\xff\xff\x01",
+    ]
+    .map(<[u8]>::to_vec)
+    .into();
+    for id in [
+        &b"\xff"[..],
+        b"\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\xa11",
+        b"\xc0",
+        b"\x90",
+        b"\x80",
+        b"\xc3",
+        b"\xcb\x3f\xf0\0\0\0\0\0\0",
+        b"\xcf\0\x20\0\0\0\0\0\0",
+        b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
+        frames.push([b"\x82\xa3cmd\xa4ping\xa2id", id].concat());
+    }
+    for body in [
+        &b"\xd4\x01\x02"[..],
+        b"\xd8\x01",
+        b"\xc4\x01x",
+        b"\x81\x01\x02",
+        b"\x81\xc0\xc0",
+        b"\x81\xa1x\xc1",
+        b"\x81\xa1x\xa2\xff\xfe",
+        b"\xdd\x7f\xff\xff\xff\x01",
+        b"\x81\xa5inbox\xdf\xff\xff\xff\xff",
+        b"\x80\xc0",
+        b"\x81\xa5inbox\xa11",
+    ] {
+        frames.push(around(body));
+    }
+    for deep in [&b"\x91"[..], b"\x81\xa1a", b"\xdd\0\0\0\x01", b"\xdc\xff\xff"] {
+        frames.push(deep.repeat(60_000 / deep.len()));
+        frames.push(around(&[&deep.repeat(33)[..], b"\xc0"].concat()));
+    }
+    frames
+}
+
+async fn frames_that_are_no_commands(app: &App, garbage: &[Vec<u8>]) {
     for mut raw in [app.connect().await, app.raw("mallory", "bad").await] {
-        for frame in &frames {
+        for frame in garbage {
             let reply = reply_to(&mut raw, frame).await;
-            let shown: String = frame.chars().take(100).collect();
-            assert_eq!(reply["error"]["code"], "bad_request", "{shown}: {reply}");
-            assert!(reply.to_string().len() < 1000, "{shown}: {reply}");
+            let shown = String::from_utf8_lossy(&frame[..frame.len().min(100)]).into_owned();
+            assert_eq!(reply["error"]["code"], "bad_request", "{shown:?}: {reply}");
+            assert!(reply.to_string().len() < 1000, "{shown:?}: {reply}");
         }
-        for cmd in ["7", "null", "{}"] {
-            let reply = reply_to(&mut raw, &format!("{{\"id\":1,\"cmd\":{cmd}}}")).await;
+        for cmd in [json!(7), json!(null), json!({})] {
+            let reply = reply_to_frame(&mut raw, &json!({"id": 1, "cmd": cmd})).await;
             assert_eq!(
                 (&reply["re"], &reply["error"]["field"]),
                 (&json!(1), &json!("cmd")),
                 "{reply}"
             );
         }
-        for cmd in ["", "PING", "ping ", "message", "message.new", "../ping", "p\u{0}ing"] {
-            let reply = reply_to(&mut raw, &json!({"id": 1, "cmd": cmd}).to_string()).await;
-            assert_eq!(reply["error"]["code"], "unknown_command", "{cmd}: {reply}");
+        let long = "x".repeat(60_000);
+        for cmd in ["", "PING", "ping ", "message", "message.new", "../ping", "p\u{0}ing", &long] {
+            let reply = reply_to_frame(&mut raw, &json!({"id": 1, "cmd": cmd})).await;
+            assert_eq!(reply["error"]["code"], "unknown_command", "{reply}");
+            assert!(reply.to_string().len() < 1000, "{reply}");
         }
-        let reply =
-            reply_to(&mut raw, &json!({"id": 1, "cmd": "x".repeat(60_000)}).to_string()).await;
-        assert_eq!(reply["error"]["code"], "unknown_command");
-        assert!(reply.to_string().len() < 1000, "{reply}");
     }
 }
 
 async fn commands_with_wrong_fields(app: &App) {
+    // Those that groups are made with.
+    drop(app.raw("frank", "main").await);
     let mut raw = app.raw("mallory", "bad").await;
     let values = [
         json!(null),
@@ -158,8 +237,13 @@ async fn commands_with_wrong_fields(app: &App) {
         json!("user:a b"),
         json!("user:a\nb"),
         json!(format!("user:{}", "x".repeat(65))),
-        json!("group:eng"),
+        json!("group:nobodys"),
+        json!("group:"),
+        json!("group:a b"),
         json!("USER:bob"),
+        json!("nobodys"),
+        json!(["mallory", 7]),
+        json!(vec!["frank"; 101]),
     ];
     let good = [
         ("message.send", text("mallory", key(), "x")),
@@ -168,8 +252,21 @@ async fn commands_with_wrong_fields(app: &App) {
         ("message.history", json!({"conversation": "user:mallory", "after": 1, "limit": 1})),
         ("message.inbox", json!({"after": 1, "limit": 1})),
         ("conversation.list", json!({"after": "1.1", "limit": 1})),
-        ("sync", json!({"epoch": "x", "inbox": 1})),
-        ("ping", json!({"inbox": 1})),
+        ("sync", json!({"epoch": "x", "inbox": 1, "groups": {"mallorys": 1}, "after": "1"})),
+        ("ping", json!({"inbox": 1, "groups": {"mallorys": 1}})),
+        (
+            "group.create",
+            json!({"group": "mallorys", "kind": "work", "name": "M", "members": ["frank"]}),
+        ),
+        ("group.get", json!({"group": "mallorys"})),
+        ("group.list", json!({"after": "1", "limit": 1})),
+        ("group.update", json!({"group": "mallorys", "name": "N"})),
+        ("group.members", json!({"group": "mallorys", "after": "1", "limit": 1})),
+        ("group.invite", json!({"group": "mallorys", "user": "frank", "users": ["frank"]})),
+        ("group.join", json!({"group": "mallorys"})),
+        ("group.remove", json!({"group": "mallorys", "user": "frank", "users": ["frank"]})),
+        ("group.leave", json!({"group": "mallorys"})),
+        ("group.dissolve", json!({"group": "mallorys"})),
     ];
     for (cmd, body) in &good {
         for wrong in &values {
@@ -211,7 +308,16 @@ async fn commands_with_wrong_fields(app: &App) {
 
 /// Whether a reply is an `ok`, or an error of the table.
 fn is_orderly(reply: &Value) -> bool {
-    const CODES: [&str; 3] = ["bad_request", "not_found", "key_reused"];
+    const CODES: [&str; 8] = [
+        "bad_request",
+        "not_found",
+        "key_reused",
+        "too_large",
+        "forbidden",
+        "conflict",
+        "not_a_member",
+        "full",
+    ];
     reply.get("ok").is_some() || CODES.iter().any(|code| reply["error"]["code"] == *code)
 }
 
@@ -238,7 +344,7 @@ async fn commands_out_of_turn(app: &App) {
     }
     // The same id again and again is the client's own matter.
     for _ in 0..3 {
-        assert_eq!(reply_to(&mut raw, r#"{"id":0,"cmd":"ping"}"#).await["re"], 0);
+        assert_eq!(reply_to_frame(&mut raw, &json!({"id": 0, "cmd": "ping"})).await["re"], 0);
     }
 }
 
@@ -359,14 +465,14 @@ fn packed(json: &str) -> String {
     base64.replace('+', "*").replace('/', "-").replace('=', "_")
 }
 
-async fn broken_tokens(app: &App, round: u64) {
+async fn broken_tokens(app: &App, round: usize) {
     let good = app.token("mallory");
-    // Every bit that leaves text text, a third of them in each of the three rounds.
-    let mut tokens: Vec<String> = (0..good.len() as u64 * 7)
-        .filter(|bit| bit % 3 == round % 3)
+    // Every bit that leaves text text, a part of them in each way.
+    let mut tokens: Vec<String> = (0..good.len() * 7)
+        .filter(|bit| bit % WAYS.len() == round)
         .map(|bit| {
             let mut bytes = good.clone().into_bytes();
-            bytes[(bit / 7) as usize] ^= 1 << (bit % 7);
+            bytes[bit / 7] ^= 1 << (bit % 7);
             String::from_utf8(bytes).unwrap()
         })
         .collect();
@@ -525,7 +631,7 @@ async fn says_nothing(app: App) {
 
 /// Does not read what is sent to it, until the server gives it up.
 async fn reads_nothing(app: App) {
-    let narrow = Opening { receive_buffer: Some(4096), ..Opening::default() };
+    let narrow = Opening { receive_buffer: Some(4096), ..app.opening() };
     let mut raw = app.connect_with(&narrow).await;
     raw.ok("login", app.login("sleeper", "stuck")).await;
     let mut filler = app.raw("filler", "main").await;

@@ -29,7 +29,7 @@ pub enum Transport {
 }
 
 /// How a connection is opened. Path, subprotocol and origin are for WebSockets alone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
     /// The way in.
     pub transport: Transport,
