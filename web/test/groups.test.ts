@@ -304,6 +304,26 @@ test("a group can be made and looked at from the keyboard, and everything in it 
   await alice.page.getByText("Choose a conversation").waitFor();
 });
 
+test("a session that is taken over says so over an open form, which is there after it", async () => {
+  const alice = await Tab.signedIn(server, "alice-11");
+  await alice.page.getByRole("button", { name: "New group" }).click();
+  await alice.dialog.getByLabel("Name").fill("half a na");
+  const id = await alice.page.evaluate(() => sessionStorage.getItem("rookery.device") ?? "");
+  await Person.online(server, "alice-11", { device: { id, platform: "web" } });
+
+  const warning = alice.page.getByRole("alertdialog", { name: "Signed in elsewhere" });
+  await warning.waitFor();
+  await alice.page.keyboard.press("Escape");
+  await warning.getByRole("button", { name: "Use it here" }).click();
+  await warning.waitFor({ state: "detached" });
+  await alice.isOnline();
+
+  assert.equal(await alice.dialog.getByLabel("Name").inputValue(), "half a na");
+  await alice.dialog.getByLabel("Name").fill("a whole name");
+  await alice.dialog.getByRole("button", { name: "Create" }).click();
+  await alice.reads("You created the group “a whole name”");
+});
+
 test("a long list of members comes by page, and of those who were added a few are named", async () => {
   const names = Array.from({ length: 60 }, (_, index) => `many-${index + 10}`);
   // Some at once: each asks a process of its own for a token.

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import nodeTest, { after, afterEach, before } from "node:test";
 import { type Chat, ChatStore, type Message, RookeryError, readersOf } from "../src/index.ts";
+import { type OpenTransport, webSocketTransport } from "../src/transport.ts";
 import { BadNetwork } from "./bad-network.ts";
-import { everyoneLeaves, Person, textOf } from "./people.ts";
+import { everyoneLeaves, OwnWebSocket, Person, textOf } from "./people.ts";
 import { below, seeded } from "./random.ts";
 import { Server } from "./server.ts";
 
@@ -349,6 +350,122 @@ test("a server that is killed and started again has everything of the group that
   for (const each of [alice, bob]) {
     assert.deepEqual(each.inGroup(group).map(textOf).slice(1), expected);
   }
+});
+
+/** A way to the server on which somebody sits who reads everything, and may change or answer it. */
+function through(middle: {
+  /** Returns what goes on to the server, if anything does. */
+  there?: (frame: string, answer: (frame: object) => void) => string | undefined;
+  /** Returns what goes on to the client. */
+  back?: (frame: string) => string[];
+}): OpenTransport {
+  const inner = webSocketTransport(server.url, OwnWebSocket);
+  return (events) => {
+    const transport = inner({
+      ...events,
+      frame: (frame) => {
+        for (const each of middle.back?.(frame) ?? [frame]) events.frame(each);
+      },
+    });
+    return {
+      ...transport,
+      send: (frame) => {
+        const { there } = middle;
+        const answer = (body: object): void => events.frame(JSON.stringify(body));
+        const passing = there === undefined ? frame : there(frame, answer);
+        if (passing !== undefined) transport.send(passing);
+      },
+    };
+  };
+}
+
+test("the pages of a sync are followed to the last before a group counts as new", async () => {
+  const { group, alice, bob } = await trio();
+  const { position } = bob.client;
+  assert.ok(position);
+  bob.client.disconnect();
+  say(alice, group, "missed");
+  await alice.hearsIn(group, text("missed"));
+  let heads: unknown;
+  const asked: unknown[] = [];
+  const open = through({
+    // The groups of the login's sync come on a second page.
+    back: (frame) => {
+      const parsed = JSON.parse(frame);
+      if (parsed.ok?.sync === undefined) return [frame];
+      heads = parsed.ok.sync.groups;
+      parsed.ok.sync = { ...parsed.ok.sync, groups: [], next: "page-2" };
+      return [JSON.stringify(parsed)];
+    },
+    there: (frame, answer) => {
+      const { id, cmd, body } = JSON.parse(frame);
+      if (cmd !== "sync") return frame;
+      asked.push(body);
+      const { epoch, inbox } = position;
+      answer({ re: id, ok: { epoch, inbox, groups: heads } });
+      return undefined;
+    },
+  });
+
+  const again = await Person.online(server, bob.name, { position, open });
+  say(alice, group, "news");
+  await again.hearsIn(group, text("news"));
+
+  assert.deepEqual(again.inGroup(group).map(textOf), ["missed", "news"]);
+  assert.deepEqual(asked, [{ ...position, after: "page-2" }]);
+});
+
+test("pushes that the server left out are had after its word that they were", async () => {
+  const { group, alice, bob } = await trio();
+  let leavesOut = false;
+  const open = through({
+    back: (frame) => {
+      if (!leavesOut || !frame.includes('"message.new"')) return [frame];
+      if (!frame.includes("the last of them")) return [];
+      leavesOut = false;
+      return ['{"event":"sync.needed","body":{}}'];
+    },
+  });
+  const tablet = await Person.online(server, bob.name, { open });
+  const synced = tablet.next("synced");
+  leavesOut = true;
+
+  for (const words of ["left out", "too", "the last of them"]) say(alice, group, words);
+  await tablet.hearsIn(group, text("the last of them"));
+  await synced;
+  say(alice, group, "as usual");
+  await tablet.hearsIn(group, text("as usual"));
+
+  assert.deepEqual(tablet.inGroup(group).map(textOf), [
+    "left out",
+    "too",
+    "the last of them",
+    "as usual",
+  ]);
+});
+
+test("content of a later version is told as it is, and what follows too", async () => {
+  const { group, alice, bob } = await trio();
+  const open = through({
+    back: (frame) => [frame.replaceAll('{"type":"text","text":"odd"}', '{"type":"hologram"}')],
+  });
+  const tablet = await Person.create(server, bob.name, { open });
+  const store = new ChatStore(tablet.client);
+  tablet.client.connect();
+  await tablet.is("online");
+
+  say(alice, group, "odd");
+  say(alice, group, "even");
+  await tablet.hearsIn(group, text("even"));
+
+  const [odd, even] = tablet.inGroup(group);
+  assert.deepEqual([odd?.content, even?.seq], [{ type: "hologram" }, 3]);
+  assert.equal(tablet.client.position?.groups?.[group], 3);
+  await store.open(`group:${group}`);
+  assert.deepEqual(
+    store.chat(`group:${group}`).messages.map(({ content }) => content.type),
+    ["notice", "hologram", "text"],
+  );
 });
 
 /** Waits until a chat looks as it should. */

@@ -143,5 +143,7 @@ export function textOf({ content }: Message): string {
       return content.data;
     case "notice":
       return [content.action, ...(content.users ?? [])].join(" ");
+    default:
+      return "";
   }
 }

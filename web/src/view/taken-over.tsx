@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Messenger } from "../messenger.ts";
 
 /** Another session took the place of this one: it comes back only when a person says so. */
@@ -9,18 +9,25 @@ export function TakenOver({
   messenger: Messenger;
   onSignOut: () => void;
 }) {
+  const box = useRef<HTMLDialogElement>(null);
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => button.current?.focus(), []);
+  // The browser puts what is shown last over all else, an open form among it.
+  useLayoutEffect(() => {
+    box.current?.showModal();
+    button.current?.focus();
+  }, []);
 
   return (
-    <div class="veil">
-      <section
-        class="card"
-        role="alertdialog"
-        aria-modal="true"
-        aria-labelledby="taken-over"
-        aria-describedby="taken-over-why"
-      >
+    <dialog
+      ref={box}
+      class="dialog taken-over"
+      role="alertdialog"
+      aria-labelledby="taken-over"
+      aria-describedby="taken-over-why"
+      onCancel={(event) => event.preventDefault()}
+      onKeyDown={(event) => event.stopPropagation()}
+    >
+      <div class="card">
         <h2 id="taken-over">Signed in elsewhere</h2>
         <p id="taken-over-why">
           This session of <strong>{messenger.account.user}</strong> was ended, because it was opened
@@ -32,7 +39,7 @@ export function TakenOver({
         <button type="button" class="button button-quiet" onClick={onSignOut}>
           Sign out
         </button>
-      </section>
-    </div>
+      </div>
+    </dialog>
   );
 }
