@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use rookery::domain::usersig;
+use rookery::http::frames::{FrameReader, Kind};
 use rookery::ids::{AppId, UnixMs, UserId};
 use rookery::limits;
 use rookery::protocol::codec::{Codec, Outbound, Rejected};
@@ -30,6 +31,39 @@ fn every_frame_of_the_corpus_is_read_or_refused_in_few_words() {
         if let Err(rejected) = Codec::Json.decode(&frame) {
             let answer = Outbound::Error { re: rejected.re, error: rejected.error };
             assert!(Codec::Json.encode(&answer).unwrap().len() < 8192);
+        }
+    }
+}
+
+#[test]
+fn every_frame_in_msgpack_is_read_or_refused_in_few_words() {
+    for frame in corpus("msgpack") {
+        if let Err(rejected) = Codec::MessagePack.decode(&frame) {
+            let answer = Outbound::Error { re: rejected.re, error: rejected.error };
+            assert!(Codec::MessagePack.encode(&answer).unwrap().len() < 8192);
+        }
+    }
+}
+
+#[test]
+fn what_comes_on_a_websocket_says_the_same_however_it_is_cut() {
+    let said = |kind, bytes: &[u8], cut: usize| {
+        let mut reader = FrameReader::new(kind);
+        let mut said = Vec::new();
+        for mut piece in bytes.chunks(cut) {
+            while let Some(incoming) = reader.read(&mut piece) {
+                let is_over = incoming.is_err();
+                said.push(incoming);
+                if is_over {
+                    return said;
+                }
+            }
+        }
+        said
+    };
+    for bytes in corpus("websocket") {
+        for kind in [Kind::Text, Kind::Binary] {
+            assert_eq!(said(kind, &bytes, bytes.len().max(1)), said(kind, &bytes, 1));
         }
     }
 }

@@ -20,7 +20,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, Error, HttpResponse, HttpServer};
 use socket2::{Domain, Protocol, Socket, Type};
 
-mod frames;
+pub mod frames;
 pub mod inside;
 pub mod web;
 pub mod ws;
