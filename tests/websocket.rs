@@ -16,18 +16,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use common::GIVE_UP_AFTER;
 use common::chat::App;
+use common::frames::{
+    BINARY, CLOSE, CONTINUATION, LAST, MASKED, PING, PONG, TEXT, frame, head, read_frame, shortest,
+};
 use common::node::Node;
 use rookery::limits;
 use serde_json::{Value, json};
-
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
-const LAST: u8 = 0x80;
-const MASKED: u8 = 0x80;
 
 /// The id of the command with which a case looks whether its connection is alive.
 const FENCE: u64 = 99;
@@ -81,41 +75,6 @@ impl Case {
     fn in_msgpack(self) -> Self {
         Self { speaks: Speaks::MessagePack, ..self }
     }
-}
-
-/// A frame with this first byte, masked as a client must.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = head(first, payload.len() as u64, shortest(payload.len()));
-    let mask = *bytes.last_chunk::<4>().unwrap();
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
-
-/// How many bytes a length takes beyond the second byte of the head.
-fn shortest(length: usize) -> usize {
-    match length {
-        0..=125 => 0,
-        126..=0xffff => 2,
-        _ => 8,
-    }
-}
-
-/// The head of a frame whose length is written in so many bytes of its own.
-fn head(first: u8, length: u64, bytes_of_length: usize) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match bytes_of_length {
-        0 => bytes.push(MASKED | length as u8),
-        2 => {
-            bytes.push(MASKED | 126);
-            bytes.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            bytes.push(MASKED | 127);
-            bytes.extend(length.to_be_bytes());
-        }
-    }
-    bytes.extend([0x37, 0xfa, 0x21, 0x3d]);
-    bytes
 }
 
 /// A frame whose length takes more bytes than it need.
@@ -510,29 +469,8 @@ fn answer(stream: &mut TcpStream) -> String {
 
 /// A frame of the server, in words; `None` when it has closed its half.
 fn said(stream: &mut TcpStream, speaks: Speaks) -> Option<String> {
-    let mut head = [0; 2];
-    match stream.read(&mut head[..1]) {
-        Ok(0) => return None,
-        Ok(_) => stream.read_exact(&mut head[1..]).unwrap(),
-        Err(error) => panic!("{error}"),
-    }
-    assert_eq!(head[0] & 0x70, 0, "a reserved bit is set");
-    assert_eq!(head[0] & LAST, LAST, "the server sends no fragments");
-    assert_eq!(head[1] & MASKED, 0, "the server does not mask");
-    let length = match head[1] {
-        126 => {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).unwrap();
-            let length = u16::from_be_bytes(length);
-            assert!(length > 125, "the length is longer than it need be");
-            usize::from(length)
-        }
-        127 => panic!("nothing here is as long as that"),
-        short => usize::from(short),
-    };
-    let mut payload = vec![0; length];
-    stream.read_exact(&mut payload).unwrap();
-    Some(match head[0] & 0x0f {
+    let (opcode, payload) = read_frame(stream)?;
+    Some(match opcode {
         TEXT => {
             assert!(speaks == Speaks::Json, "text in MessagePack");
             in_words(&serde_json::from_slice(&payload).unwrap())
@@ -542,7 +480,7 @@ fn said(stream: &mut TcpStream, speaks: Speaks) -> Option<String> {
             in_words(&rmp_serde::from_slice(&payload).unwrap())
         }
         CLOSE => {
-            assert!(length != 1 && length <= 125);
+            assert!(payload.len() != 1 && payload.len() <= 125);
             let Some((code, reason)) = payload.split_first_chunk::<2>() else {
                 return Some("close".to_owned());
             };

@@ -8,6 +8,7 @@
 )]
 
 pub mod chat;
+pub mod frames;
 pub mod groups;
 pub mod node;
 pub mod postgres;
