@@ -17,7 +17,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use common::GIVE_UP_AFTER;
 use common::chat::App;
 use common::frames::{
-    BINARY, CLOSE, CONTINUATION, LAST, MASKED, PING, PONG, TEXT, frame, head, read_frame, shortest,
+    BINARY, CLOSE, CONTINUATION, LAST, PING, PONG, TEXT, frame, head, read_frame, shortest,
 };
 use common::node::Node;
 use rookery::limits;
