@@ -12,10 +12,10 @@ mod common;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use common::chat::{App, WAYS, key, patience, text};
+use common::chat::{App, Raw, WAYS, key, patience, text};
 use common::node::{Node, Options};
 use common::{eventually, get, resident_kib};
-use rookery::client::raw::{OpenError, Opening, Transport};
+use rookery::client::raw::{OpenError, Opening, Parted, Transport};
 use rookery::limits;
 use rookery::protocol::codec::Codec;
 use rookery::store::child::raise_open_files;
@@ -203,6 +203,34 @@ async fn a_tcp_client_that_sends_a_byte_a_second_is_closed_by_the_login_bound() 
     let heard = String::from_utf8_lossy(&heard).into_owned();
     assert!(heard.contains(r#""code":4004"#) && !heard.contains("\"re\""), "{heard}");
     writing.abort();
+}
+
+/// Drips a frame that never ends, after what was written before.
+async fn drip(mut raw: Raw) -> Parted {
+    raw.0.write_bytes(b"\x00\x00\xff\xff").await.unwrap();
+    let mut due = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            parted = raw.0.ending() => return parted,
+            _ = due.tick() => {
+                // Fails when the server has closed, which the other branch finds.
+                let _ = raw.0.write_bytes(b"x").await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_frame_is_no_sign_of_life() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let [json, msgpack] = Codec::ALL.map(|codec| app.by((Transport::Tcp, codec)));
+    let (json, msgpack) = (json.raw("alice", "a").await, msgpack.raw("bob", "b").await);
+
+    let (json, msgpack) =
+        patience("the end of both", futures_util::future::join(drip(json), drip(msgpack))).await;
+
+    assert_eq!((json.code(), msgpack.code()), (Some(4003), Some(4003)));
 }
 
 #[tokio::test]

@@ -95,10 +95,18 @@ pub fn serve_outer(
     websocket: WebSocketRoute,
 ) -> io::Result<Server> {
     let address = port.address();
+    let server = Server::build();
+    let stopping = server.graceful_shutdown_signal();
     let factory = move || {
+        let stopping = stopping.clone();
         let app = App::new().wrap(headers()).configure(outer_routes).into_factory();
         let websocket = websocket.clone();
         HttpService::build()
+            // Connections that wait for a next request are not waited for.
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
             .client_request_timeout(limits::REQUEST_WITHIN)
             .client_disconnect_timeout(limits::DISCONNECT_WITHIN)
             .local_addr(address)
@@ -115,7 +123,7 @@ pub fn serve_outer(
             }))
             .tcp()
     };
-    Ok(Server::build()
+    Ok(server
         .workers(threads)
         .max_concurrent_connections(connections)
         .shutdown_timeout(limits::REQUESTS_DRAIN_WITHIN.as_secs())
