@@ -269,7 +269,7 @@ impl Node {
     ) -> Result<(), ServeError> {
         let (address, tcp_address) = (outer.address(), native.address());
         let (pool, demo) = tokio::select! {
-            prepared = self.prepare_store(database, address) => prepared?,
+            prepared = self.prepare_store(database, [("http", address), ("tcp", tcp_address)]) => prepared?,
             () = stop.cancelled() => return Ok(()),
         };
         self.readiness.watch_database(pool.clone());
@@ -366,7 +366,7 @@ impl Node {
     async fn prepare_store(
         &self,
         database: &Database,
-        http: SocketAddr,
+        ways_in: [(&'static str, SocketAddr); 2],
     ) -> Result<(Pool, Demo), ServeError> {
         let (client, facts) = database.first_contact().await?;
         if !facts.off.is_empty() {
@@ -386,7 +386,7 @@ impl Node {
         }
         let pool = database.connector().pool(usize::from(self.settings.database.pool_size))?;
         let secret = prepare_default_app(&pool).await?;
-        let demo = match Demo::why_off(database, http) {
+        let demo = match Demo::why_off(database, ways_in) {
             Some(why) => Demo::end(&self.folder, database, &pool, why).await?,
             None => Demo::begin(&self.folder, &pool, &secret, now()).await?,
         };

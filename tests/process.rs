@@ -407,14 +407,16 @@ async fn demo_users_end_at_an_address_that_others_can_reach() {
     assert!(not_before_s(&first, "alice").await <= signed_at_s(&token));
     first.stop();
 
-    let elsewhere = Options::default().env("ROOKERY__HTTP__HOST", "0.0.0.0");
-    let mut open = Node::start_in(folder.path(), elsewhere);
+    for host in ["ROOKERY__HTTP__HOST", "ROOKERY__TCP__HOST"] {
+        let elsewhere = Options::default().env(host, "0.0.0.0");
+        let mut open = Node::start_in(folder.path(), elsewhere);
 
-    assert_eq!(demo_token(&open, "alice"), None);
-    assert_says(&open.stdout(), &["the demo users are off", "0.0.0.0"]);
-    assert!(not_before_s(&open, "alice").await > signed_at_s(&token));
-    assert!(not_before_s(&open, "bob").await > signed_at_s(&token));
-    open.stop();
+        assert_eq!(demo_token(&open, "alice"), None);
+        assert_says(&open.stdout(), &["the demo users are off", "0.0.0.0"]);
+        assert!(not_before_s(&open, "alice").await > signed_at_s(&token));
+        assert!(not_before_s(&open, "bob").await > signed_at_s(&token));
+        open.stop();
+    }
 
     // At once, within the same second if it can be.
     let again = Node::start_in(folder.path(), Options::default());

@@ -43,14 +43,16 @@ pub struct DemoUser {
 
 impl Demo {
     /// Why there must be no demo users; `None` when there may be.
-    pub(super) fn why_off(database: &Database, http: SocketAddr) -> Option<String> {
+    pub(super) fn why_off(
+        database: &Database,
+        ways_in: [(&'static str, SocketAddr); 2],
+    ) -> Option<String> {
         if database.private_state().is_none() {
-            Some("database.url is set".to_owned())
-        } else if !http.ip().is_loopback() {
-            Some(format!("http.host {} can be reached from other machines", http.ip()))
-        } else {
-            None
+            return Some("database.url is set".to_owned());
         }
+        let (section, open) =
+            ways_in.into_iter().find(|(_, address)| !address.ip().is_loopback())?;
+        Some(format!("{section}.host {} can be reached from other machines", open.ip()))
     }
 
     /// Signs tokens for the demo users, and makes them: each can be written to before it has logged in.
