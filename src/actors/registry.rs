@@ -151,9 +151,8 @@ impl Directory {
 
     /// Gives the request back when the group is not awake, or its actor has panicked.
     fn ask_awake(&self, key: &GroupKey, request: GroupRequest) -> Result<(), GroupRequest> {
-        let Some(port) = self.groups.get(key).map(|port| port.clone()) else {
-            return Err(request);
-        };
+        // Kept while the request goes in: a group that is taken out of the directory to end has it before it is told so.
+        let Some(port) = self.groups.get(key) else { return Err(request) };
         match port.address.try_send(Ask(request)) {
             Ok(()) => {}
             Err(SendError::Full(Ask(request))) => request.refuse(key, Refusal::Busy),
