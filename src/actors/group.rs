@@ -88,7 +88,7 @@ pub struct EntriesSettled(pub Vec<EntrySettled>);
 /// What became of an entry.
 #[derive(Debug, Clone)]
 pub struct EntrySettled {
-    /// Its place.
+    /// The place that it was given.
     pub seq: Seq,
     /// Its key.
     pub key: ClientMsgId,
@@ -227,8 +227,9 @@ impl Handler<Ask> for GroupActor {
             }
             GroupRequest::Change { outlet, command, by, change } => {
                 let no = outlet.user;
+                let key = ClientMsgId::mint(self.shared().node.now(), rand::random());
                 let reply_to = ReplyTo { outlet, command };
-                Input::Asked(Asked { by: no, by_id: by, change, reply_to })
+                Input::Asked(Asked { by: no, by_id: by, change, key, reply_to })
             }
         };
         self.decide(input, ctx);
@@ -311,7 +312,7 @@ impl GroupActor {
     fn decide(&mut self, input: Input<Letter, Arc<Outlet>, ReplyTo>, ctx: &mut Context<Self>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.log.decide(self.shared().node.now(), input, &mut effects);
-        let mut not_handed: Vec<(Seq, Refusal)> = Vec::new();
+        let mut not_handed: Vec<(Seq, ClientMsgId, Refusal)> = Vec::new();
         for effect in effects.drain(..) {
             match effect {
                 Effect::Tell { waiter, reply_to, key, verdict } => {
@@ -327,24 +328,24 @@ impl GroupActor {
                 }
                 Effect::Find { group, by, targets } => self.find(group, by, targets, ctx),
                 Effect::Append { place, post } => {
-                    let seq = place.seq;
+                    let (seq, key) = (place.seq, post.key);
                     if let Err(why) = self.hand_over(&not_handed, self.row_of_post(place, post)) {
-                        not_handed.push((seq, why));
+                        not_handed.push((seq, key, why));
                     }
                 }
-                Effect::Commit { place, by, by_id, edit, notice } => {
+                Effect::Commit { place, by, by_id, key, edit, notice } => {
                     let seq = place.seq;
-                    let row = self.row_of_change(place, by, by_id, edit, notice);
+                    let row = self.row_of_change(place, (by, by_id), key, edit, notice);
                     if let Err(why) = row.and_then(|row| self.hand_over(&not_handed, Some(row))) {
-                        not_handed.push((seq, why));
+                        not_handed.push((seq, key, why));
                     }
                 }
                 Effect::Heard { group, refused } => self.heard(group, refused),
             }
         }
         self.effects = effects;
-        for (seq, why) in not_handed {
-            self.decide(Input::NotHanded { seq, why }, ctx);
+        for (seq, key, why) in not_handed {
+            self.decide(Input::NotHanded { seq, key, why }, ctx);
         }
         self.leave_if_idle(ctx);
     }
@@ -370,11 +371,11 @@ impl GroupActor {
     /// Hands a row to its journal. What follows one that was not taken has no place any more.
     fn hand_over(
         &self,
-        not_handed: &[(Seq, Refusal)],
+        not_handed: &[(Seq, ClientMsgId, Refusal)],
         row: Option<Row<Outgoing>>,
     ) -> Result<(), Refusal> {
         let Some(row) = row else { return Err(Refusal::Unavailable) };
-        if let Some((_, why)) = not_handed.first() {
+        if let Some((_, _, why)) = not_handed.first() {
             return Err(*why);
         }
         let journal = self.shared().journal_of_shard(Shard::of(row.target.conversation()));
@@ -407,8 +408,8 @@ impl GroupActor {
     fn row_of_change(
         &self,
         place: GroupPlace,
-        by: UserNo,
-        by_id: UserId,
+        (by, by_id): (UserNo, UserId),
+        key: ClientMsgId,
         edit: Edit,
         notice: Notice,
     ) -> Result<Row<Outgoing>, Refusal> {
@@ -422,7 +423,7 @@ impl GroupActor {
             target: Target::Change { place, edit: Box::new(edit) },
             sender: by,
             life: self.life,
-            key: ClientMsgId::mint(self.shared().node.now(), rand::random()),
+            key,
             hash: Body::hash(&stored),
             body_bytes: stored.len(),
             payload: Outgoing {

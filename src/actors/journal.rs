@@ -519,7 +519,7 @@ impl Letters {
                 };
                 self.stored_in_pair(sent, placed);
             }
-            (target, Destination::Group(port)) => {
+            (target @ (Target::Post(_) | Target::Change { .. }), Destination::Group(port)) => {
                 let moved = match target {
                     Target::Change { edit, .. } => {
                         Some(Moved { added: edit.add, removed: edit.remove, all: edit.dissolve })
@@ -547,7 +547,7 @@ impl Letters {
                 self.settle_in(port, EntrySettled { seq: placed.seq, key, sender, outcome });
             }
             // Both come from the owner, which makes them fit.
-            (_, Destination::User(_)) => {}
+            (_, Destination::User(_) | Destination::Group(_)) => {}
         }
     }
 

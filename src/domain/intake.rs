@@ -136,6 +136,9 @@ struct Run {
     last: u64,
     /// Ended by a curable refusal: the rest of the run is dropped, the session answers it itself.
     closed: bool,
+    /// One of it was refused for good. Its session may not have heard that, having passed everything on again before: then
+    /// the one comes again, and nothing that followed it may be stored before.
+    refused: bool,
 }
 
 struct Pending<R> {
@@ -234,12 +237,38 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
                 Outcome::Stored { seq, message_id, hash, .. }
                 | Outcome::Known { seq, message_id, hash } => repeat(hash == sent, seq, message_id),
                 Outcome::Refused(refusal) if refusal.is_curable() => {
-                    self.close_run(waiter, line);
+                    self.mark_run(waiter, line, |run| run.closed = true);
                     Verdict::Curable(refusal)
                 }
-                Outcome::Refused(refusal) => Verdict::Final(refusal),
+                Outcome::Refused(refusal) => {
+                    self.mark_run(waiter, line, |run| run.refused = true);
+                    Verdict::Final(refusal)
+                }
             };
             tell(waiter, reply_to, verdict);
+        }
+    }
+
+    /// Whether a send follows one of its run that was refused for good. What could be stored must be passed on again then.
+    pub fn follows_refused(&self, line: &L, key: ClientMsgId) -> bool {
+        let Some(pending) = self.pending.get(&(line.clone(), key)) else { return false };
+        pending.waiters.iter().any(|(waiter, _, _)| {
+            let run = self.runs.get(&(waiter.session, line.clone()));
+            run.is_some_and(|run| run.refused && waiter.place.run <= run.run)
+        })
+    }
+
+    /// Those who wait for a send pass on again what they have, in order.
+    pub fn resubmit(
+        &mut self,
+        line: &L,
+        key: ClientMsgId,
+        mut tell: impl FnMut(Waiter, R, Verdict<Ack, Refusal>),
+    ) {
+        let Some(pending) = self.pending.remove(&(line.clone(), key)) else { return };
+        for (waiter, _, reply_to) in pending.waiters {
+            self.mark_run(waiter, line, |run| run.refused = true);
+            tell(waiter, reply_to, Verdict::Resubmit);
         }
     }
 
@@ -271,9 +300,18 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
         if place.n != 0 {
             return Turn::TooFar;
         }
+        // Of the former run some still wait, in places that may be ahead of the refused one's.
+        let refused = self.runs.get(&id).is_some_and(|run| run.refused) && self.waits(waiter, line);
         // Forgetting another run costs one resubmission.
-        self.runs.insert(id, Run { run: place.run, last: 0, closed: false });
+        self.runs.insert(id, Run { run: place.run, last: 0, closed: false, refused });
         Turn::Next
+    }
+
+    fn waits(&self, waiter: Waiter, line: &L) -> bool {
+        let of_line = self.pending.iter().filter(|((of, _), _)| of == line);
+        of_line
+            .flat_map(|(_, pending)| &pending.waiters)
+            .any(|(other, _, _)| other.session == waiter.session)
     }
 
     fn refuse_by_time(&self, now: UnixMs, key: ClientMsgId) -> Option<Refusal> {
@@ -287,11 +325,11 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
         }
     }
 
-    fn close_run(&mut self, waiter: Waiter, line: &L) {
+    fn mark_run(&mut self, waiter: Waiter, line: &L, mark: impl FnOnce(&mut Run)) {
         if let Some(run) = self.runs.get_mut(&(waiter.session, line.clone()))
             && run.run == waiter.place.run
         {
-            run.closed = true;
+            mark(run);
         }
     }
 }

@@ -92,6 +92,14 @@ impl Target {
             Self::Post(place) | Self::Change { place, .. } => place.group,
         }
     }
+
+    /// Whether an entry at this place can be the row itself. A group's row that is stored elsewhere was stored before.
+    fn may_be_at(&self, seq: Seq) -> bool {
+        match self {
+            Self::Pair { .. } => true,
+            Self::Post(place) | Self::Change { place, .. } => place.seq == seq,
+        }
+    }
 }
 
 impl<P> Row<P> {
@@ -415,7 +423,9 @@ impl<P: Clone> Journal<P> {
         let mut again = Vec::new();
         for (index, row) in unresolved.into_iter().enumerate() {
             match found.iter().find(|found| found.index == index) {
-                Some(&Found { placed, hash, .. }) if hash == row.hash => {
+                Some(&Found { placed, hash, .. })
+                    if hash == row.hash && row.target.may_be_at(placed.seq) =>
+                {
                     effects.push(Effect::Stored { row, placed });
                 }
                 Some(&Found { placed: Placed { seq, message_id, .. }, hash, .. }) => {

@@ -65,6 +65,8 @@ pub struct Asked<C> {
     pub by_id: UserId,
     /// What for.
     pub change: Change,
+    /// The key of its notice, minted for it alone.
+    pub key: ClientMsgId,
     /// How the answer gets there.
     pub reply_to: C,
 }
@@ -120,7 +122,7 @@ pub enum Input<P, R, C> {
     Found(Result<Found, Refusal>),
     /// The journal says what became of an entry.
     Settled {
-        /// Its place.
+        /// The place that it was given.
         seq: Seq,
         /// Its key.
         key: ClientMsgId,
@@ -131,8 +133,10 @@ pub enum Input<P, R, C> {
     },
     /// An entry could not be handed to the journal, which has not seen it.
     NotHanded {
-        /// Its place.
+        /// The place that it was given.
         seq: Seq,
+        /// Its key.
+        key: ClientMsgId,
         /// Why not.
         why: Refusal,
     },
@@ -198,6 +202,8 @@ pub enum Effect<P, R, C> {
         by: UserNo,
         /// The same, as others see it.
         by_id: UserId,
+        /// The notice's key.
+        key: ClientMsgId,
         /// What is written with it.
         edit: Edit,
         /// What the log says.
@@ -225,8 +231,17 @@ enum Gate {
 
 enum Unsettled<P> {
     Post(Post<P>),
-    /// The change that is under way.
-    Change,
+    /// The change that is under way, by the key of its notice.
+    Change(ClientMsgId),
+}
+
+impl<P> Unsettled<P> {
+    fn key(&self) -> ClientMsgId {
+        match self {
+            Self::Post(post) => post.key,
+            Self::Change(key) => *key,
+        }
+    }
 }
 
 struct Looking<P> {
@@ -270,12 +285,15 @@ pub struct GroupLog<P, R, C> {
     unsettled: VecDeque<(Seq, Unsettled<P>)>,
     /// Handed back to be numbered anew, with the places that they had: those who bring them may overtake each other.
     again: BTreeMap<Seq, Post<P>>,
+    /// The first place since the head was loaded of which the sender was told to try again: nothing behind it may be
+    /// stored before that sender comes again.
+    refused_from: Option<(Seq, Refusal)>,
     /// Posts that wait for the gate.
     waiting: VecDeque<Post<P>>,
     /// Posts whose sender is being looked up.
     looking: HashMap<UserNo, Looking<P>>,
     look_ups: u64,
-    /// Rises with each change, so that a look-up that began before is not believed.
+    /// Rises with each change, of ours or another's, so that a look-up that began before is not believed.
     changes: u64,
     asked: VecDeque<Asked<C>>,
     under_way: Option<UnderWay<C>>,
@@ -297,6 +315,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             confirmed: None,
             unsettled: VecDeque::new(),
             again: BTreeMap::new(),
+            refused_from: None,
             waiting: VecDeque::new(),
             looking: HashMap::new(),
             look_ups: 0,
@@ -341,8 +360,8 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             Input::Settled { seq, key, sender, outcome } => {
                 self.settled(seq, key, sender, outcome, effects);
             }
-            Input::NotHanded { seq, why } => {
-                if let Some(row) = self.take_unsettled(seq) {
+            Input::NotHanded { seq, key, why } => {
+                if let Some(row) = self.take_unsettled(seq, key) {
                     self.refused(seq, row, why, effects);
                 }
             }
@@ -406,6 +425,14 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             return;
         }
         if self.members.contains(&post.sender) {
+            if self.intake.follows_refused(&post.sender, post.key) {
+                // It became a member between the two.
+                let key = post.key;
+                self.intake.resubmit(&post.sender, key, |waiter, reply_to, verdict| {
+                    effects.push(Effect::Tell { waiter, reply_to, key, verdict });
+                });
+                return;
+            }
             group.head = group.head.next();
             group.counted += 1;
             let place = place(group);
@@ -492,10 +519,14 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         outcome: Outcome,
         effects: &mut Vec<Effect<P, R, C>>,
     ) {
-        let Some(row) = self.take_unsettled(seq) else {
+        let Some(row) = self.take_unsettled(seq, key) else {
             // Its sender was told that its outcome is not known; now it is, for when it comes again.
             if !matches!(outcome, Outcome::Refused(_)) {
                 self.settle(sender, key, outcome, effects);
+                // The head may have been loaded before, and members too.
+                if matches!(self.gate, Gate::Open) {
+                    self.gate = Gate::Unloaded;
+                }
             }
             return;
         };
@@ -511,10 +542,10 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
                 }
                 self.refused(seq, row, why, effects);
             }
-            (Outcome::Stored { seq, .. }, Unsettled::Change) => self.changed(seq, effects),
-            (Outcome::Known { .. }, Unsettled::Change) => {
+            (Outcome::Stored { seq, .. }, Unsettled::Change(_)) => self.changed(seq, effects),
+            (Outcome::Known { .. }, row @ Unsettled::Change(_)) => {
                 // A notice's key is minted for it alone; whatever this is, it is not the change.
-                self.refused(seq, Unsettled::Change, Refusal::Unavailable, effects);
+                self.refused(seq, row, Refusal::Unavailable, effects);
             }
             (outcome, Unsettled::Post(post)) => {
                 self.settle(post.sender, post.key, outcome, effects);
@@ -526,8 +557,10 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         }
     }
 
-    fn take_unsettled(&mut self, seq: Seq) -> Option<Unsettled<P>> {
-        let index = self.unsettled.iter().position(|(placed, _)| *placed == seq)?;
+    /// By its key too: a place is given out again, and what had it before may be heard of only then.
+    fn take_unsettled(&mut self, seq: Seq, key: ClientMsgId) -> Option<Unsettled<P>> {
+        let is_it = |(placed, row): &(Seq, Unsettled<P>)| *placed == seq && row.key() == key;
+        let index = self.unsettled.iter().position(is_it)?;
         self.unsettled.remove(index).map(|(_, row)| row)
     }
 
@@ -540,9 +573,16 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         effects: &mut Vec<Effect<P, R, C>>,
     ) {
         self.gate = Gate::Unloaded;
+        let behind_refused = self.refused_from.filter(|(refused, _)| *refused < seq);
         match (row, why) {
-            (Unsettled::Post(post), Refusal::Moved) => drop(self.again.insert(seq, post)),
-            (Unsettled::Change, Refusal::Moved) => {
+            (Unsettled::Post(post), Refusal::Moved) => match behind_refused {
+                // The journal had it when one before it was refused; it must not overtake that one.
+                Some((_, why)) => {
+                    self.settle(post.sender, post.key, Outcome::Refused(why), effects);
+                }
+                None => drop(self.again.insert(seq, post)),
+            },
+            (Unsettled::Change(_), Refusal::Moved) => {
                 if let Some(under_way) = self.under_way.take() {
                     self.asked.push_front(under_way.asked);
                 }
@@ -550,11 +590,14 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             (Unsettled::Post(post), why) => {
                 self.settle(post.sender, post.key, Outcome::Refused(why), effects);
                 if why.is_curable() {
+                    if self.refused_from.is_none_or(|(refused, _)| seq < refused) {
+                        self.refused_from = Some((seq, why));
+                    }
                     // Its session answers all that followed itself, and sends it again in order.
                     self.refuse_all_that_waits(why, effects);
                 }
             }
-            (Unsettled::Change, why) => {
+            (Unsettled::Change(_), why) => {
                 if let Some(under_way) = self.under_way.take() {
                     let refused = match why {
                         Refusal::Taken => ChangeRefused::Taken,
@@ -569,11 +612,11 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     }
 
     fn refuse_all_that_waits(&mut self, why: Refusal, effects: &mut Vec<Effect<P, R, C>>) {
-        let again = std::mem::take(&mut self.again);
+        let again = std::mem::take(&mut self.again).into_values();
         let looking =
             std::mem::take(&mut self.looking).into_values().flat_map(|looking| looking.posts);
         let waiting = std::mem::take(&mut self.waiting);
-        for post in again.into_values().chain(looking).chain(waiting).collect::<Vec<_>>() {
+        for post in again.chain(looking).chain(waiting).collect::<Vec<_>>() {
             self.settle(post.sender, post.key, Outcome::Refused(why), effects);
         }
     }
@@ -624,16 +667,19 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         if confirmed.is_none() || confirmed != self.confirmed {
             // Something was written here that we do not know of; it may have been about members.
             self.members.clear();
+            self.changes += 1;
         }
         self.confirmed = confirmed;
         self.group = group;
         self.gate = Gate::Open;
-        self.no = self.group.as_ref().map(|group| group.no).or(self.no);
+        // Under the number that they were handed over with: one to be made may have been made elsewhere meanwhile.
         self.tell_heard(effects);
+        self.no = self.group.as_ref().map(|group| group.no).or(self.no);
         self.release(effects);
     }
 
     fn tell_heard(&mut self, effects: &mut Vec<Effect<P, R, C>>) {
+        self.refused_from = None;
         let refused = std::mem::take(&mut self.unheard);
         if let (Some(group), true) = (self.no, refused > 0) {
             effects.push(Effect::Heard { group, refused });
@@ -655,8 +701,8 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
 
     /// The gate is open: what waited goes on, in order.
     fn release(&mut self, effects: &mut Vec<Effect<P, R, C>>) {
-        let again = std::mem::take(&mut self.again);
-        for post in again.into_values().chain(std::mem::take(&mut self.waiting)) {
+        let again = std::mem::take(&mut self.again).into_values();
+        for post in again.chain(std::mem::take(&mut self.waiting)) {
             self.judge(post, effects);
         }
         self.next_change(effects);
@@ -708,18 +754,18 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             found.map_err(ChangeRefused::NotNow).and_then(|found| self.plan(&under_way, found));
         match plan {
             Ok(Some((group, edit, notice))) => {
-                let Asked { by, ref by_id, .. } = under_way.asked;
+                let Asked { by, ref by_id, key, .. } = under_way.asked;
                 let by_id = by_id.clone();
                 self.confirmed.get_or_insert((group.epoch, group.head));
                 self.no = Some(group.no);
                 let group = self.group.insert(group);
                 group.head = group.head.next();
                 let place = place(group);
-                self.unsettled.push_back((place.seq, Unsettled::Change));
+                self.unsettled.push_back((place.seq, Unsettled::Change(key)));
                 self.gate = Gate::Changing;
                 let planned = Some((edit.clone(), notice.clone()));
                 self.under_way = Some(UnderWay { planned, ..under_way });
-                effects.push(Effect::Commit { place, by, by_id, edit, notice });
+                effects.push(Effect::Commit { place, by, by_id, key, edit, notice });
             }
             Ok(None) => {
                 let changed = Changed { seq: None, users: Vec::new() };

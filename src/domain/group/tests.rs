@@ -82,7 +82,8 @@ impl Team {
     /// The owner asks to remove bob, and the facts are there.
     fn removal(&mut self) -> Effects {
         let change = Change::Remove(vec![user(BOB)]);
-        self.after(Input::Asked(Asked { by: ALICE, by_id: user(ALICE), change, reply_to: 9 }));
+        let (by, by_id, key, reply_to) = (ALICE, user(ALICE), key(9), 9);
+        self.after(Input::Asked(Asked { by, by_id, change, key, reply_to }));
         let bob = member(Role::Member);
         let target = Target { id: user(BOB), no: Some(BOB), membership: bob };
         let by = member(Role::Owner);
@@ -217,6 +218,39 @@ fn a_repeat_that_only_the_store_knows_burns_no_seq() {
 }
 
 #[test]
+fn late_word_of_an_entry_is_not_taken_for_the_one_that_has_its_place_by_now() {
+    let mut team = Team::of(&[ALICE, BOB]);
+    team.post(ALICE, 1);
+    let unknown = Refusal::OutcomeUnknown;
+    let told_so = team.settle(ALICE, 1, 2, Outcome::Refused(unknown));
+    assert_eq!(told(&told_so), [(ALICE, Verdict::Curable(unknown))]);
+    team.after(loaded(1));
+    assert_eq!(appended(&team.post(BOB, 2)), [(2, 2)]);
+
+    assert_eq!(team.settle(ALICE, 1, 2, stored(1, 2)), []);
+    assert_eq!(team.settle(BOB, 2, 2, MOVED), [Effect::Load]);
+    let again = team.after(loaded(2));
+
+    assert!(matches!(again[1], Effect::LookUp { sender: BOB, .. }), "{again:?}");
+}
+
+#[test]
+fn nothing_goes_again_that_was_behind_one_that_its_sender_has_to_send_again() {
+    let mut team = Team::of(&[ALICE]);
+    for n in 1..=3 {
+        team.post(ALICE, n);
+    }
+    let why = Verdict::Curable(Refusal::Unavailable);
+
+    assert_eq!(told(&team.settle(ALICE, 2, 3, AWAY)), [(ALICE, why)]);
+    assert_eq!(team.settle(ALICE, 1, 2, MOVED), []);
+    assert_eq!(told(&team.settle(ALICE, 3, 4, MOVED)), [(ALICE, why)]);
+    let again = team.after(loaded(1));
+
+    assert_eq!(appended(&again), [(2, 1)]);
+}
+
+#[test]
 fn a_curable_refusal_refuses_all_that_waits_so_that_nothing_overtakes_what_comes_again() {
     let mut team = Team::of(&[ALICE]);
     team.post(ALICE, 1);
@@ -306,7 +340,8 @@ fn a_group_that_does_not_exist_can_be_made_and_only_once() {
     assert!(team.log.is_absent());
     let create = |reply_to| {
         let change = Change::Create { kind: Kind::Work, name: "team".into(), members: vec![] };
-        Input::Asked(Asked { by: ALICE, by_id: user(ALICE), change, reply_to })
+        let (by, by_id, key) = (ALICE, user(ALICE), key(9));
+        Input::Asked(Asked { by, by_id, change, key, reply_to })
     };
     assert_eq!(told(&team.post(BOB, 1)), [(BOB, Verdict::Final(Refusal::NotFound))]);
     team.after(create(1));
