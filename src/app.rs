@@ -451,16 +451,16 @@ fn serve_inside(
     Ok(handle)
 }
 
-/// Gives memory back to the system when many sessions have gone: after a storm nobody needs it.
+/// Gives memory back to the system when many connections have gone: after a storm nobody needs it.
 async fn give_memory_back(engine: Engine) {
     let mut due = tokio::time::interval(limits::MEMORY_LOOK_EVERY);
     let mut most = 0;
     loop {
         due.tick().await;
-        let sessions = engine.sessions();
-        most = most.max(sessions);
-        if most - sessions >= limits::MEMORY_AFTER_SESSIONS {
-            most = sessions;
+        let connections = engine.connections();
+        most = most.max(connections);
+        if most - connections >= limits::MEMORY_AFTER_CONNECTIONS {
+            most = connections;
             // It takes the allocator's locks for a while, in which this thread has other things to do.
             let _ = tokio::task::spawn_blocking(child::give_memory_back).await;
         }

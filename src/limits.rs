@@ -83,10 +83,10 @@ pub const CONNECTIONS_MAX: u32 = 1_000_000;
 /// Connections to the port of health and metrics; more wait to be accepted.
 pub const INSIDE_CONNECTIONS: usize = 1_000;
 
-/// How often a node looks whether many sessions have gone.
+/// How often a node looks whether many connections have gone.
 pub const MEMORY_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Sessions that have gone since memory was last given back to the system when it is given back again.
-pub const MEMORY_AFTER_SESSIONS: usize = 1_000;
+/// Connections that have gone since memory was last given back to the system when it is given back again.
+pub const MEMORY_AFTER_CONNECTIONS: usize = 1_000;
 
 /// How often a client shall send a `ping`.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);

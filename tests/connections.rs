@@ -11,6 +11,7 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::chat::{App, Raw, WAYS, key, patience, text};
 use common::node::{Node, Options};
@@ -34,14 +35,22 @@ const GROWTH_KIB: u64 = 24 * 1024;
 const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
+/// Sockets that are being opened, and those that are open.
+struct Crowd {
+    opening: Semaphore,
+    open: AtomicUsize,
+}
+
 /// Opens a connection, says this and nothing more; what the server has said once it has closed its half.
-async fn says_only(address: SocketAddr, said: &'static str, opening: Arc<Semaphore>) -> Vec<u8> {
-    let permit = opening.acquire().await.unwrap();
+async fn says_only(address: SocketAddr, said: &'static str, crowd: Arc<Crowd>) -> Vec<u8> {
+    let permit = crowd.opening.acquire().await.unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(said.as_bytes()).await.unwrap();
+    crowd.open.fetch_add(1, Ordering::Relaxed);
     drop(permit);
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).await.unwrap();
+    crowd.open.fetch_sub(1, Ordering::Relaxed);
     heard
 }
 
@@ -65,29 +74,30 @@ async fn ten_thousand_sockets_that_say_nothing_are_closed_and_their_memory_comes
     let (mut alice, mut bob) = (app.raw("alice", "main").await, app.raw("bob", "main").await);
     let before = resident_kib(&node);
 
-    for (what, address, said) in [
-        ("WebSocket", node.http(), UPGRADE),
-        ("TCP, in JSON", node.tcp(), "j"),
-        ("TCP, without a codec", node.tcp(), ""),
+    for (what, address, said, answer) in [
+        ("WebSocket", node.http(), UPGRADE, r#""code":4004"#),
+        ("TCP, in JSON", node.tcp(), "j", r#""code":4004"#),
+        ("TCP, without a codec", node.tcp(), "", r#""code":4004"#),
+        ("HTTP, without a request", node.http(), "", " 408 "),
     ] {
-        let opening = Arc::new(Semaphore::new(OPENING));
+        let crowd = Crowd { opening: Semaphore::new(OPENING), open: AtomicUsize::new(0) };
+        let crowd = Arc::new(crowd);
         let silent: Vec<_> =
-            (0..SILENT).map(|_| tokio::spawn(says_only(address, said, opening.clone()))).collect();
+            (0..SILENT).map(|_| tokio::spawn(says_only(address, said, crowd.clone()))).collect();
         // Those who speak are served meanwhile.
         let (mut most, mut resident) = (0, before);
         while silent.iter().any(|socket| !socket.is_finished()) {
             bob.ok("ping", json!({})).await;
             alice.ok("message.send", text("bob", key(), "still here?")).await;
             bob.event("message.new").await;
-            let now = sessions(&node);
-            if now >= most {
-                (most, resident) = (now, resident_kib(&node));
+            let open = crowd.open.load(Ordering::Relaxed);
+            if open >= most {
+                (most, resident) = (open, resident_kib(&node));
             }
         }
         for socket in silent {
-            let heard = socket.await.unwrap();
-            let told = heard.windows(11).any(|part| part == br#""code":4004"#);
-            assert!(told, "{what}: {}", String::from_utf8_lossy(&heard));
+            let heard = String::from_utf8_lossy(&socket.await.unwrap()).into_owned();
+            assert!(heard.contains(answer), "{what}: {heard}");
         }
         eventually("the sessions are gone", || (sessions(&node) == 2).then_some(()));
         // Given back a moment later.
@@ -300,6 +310,46 @@ async fn a_server_that_stops_tells_every_connection_whichever_way_it_came() {
     }
     assert_eq!(node.await_end().code(), Some(0));
     assert!(TcpStream::connect(tcp).await.is_err());
+}
+
+#[tokio::test]
+async fn who_talks_in_a_group_sees_the_same_whichever_way_they_came() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let names = ["alice", "bob", "carol", "dave"];
+    let mut all = Vec::new();
+    for (name, way) in names.into_iter().zip(WAYS) {
+        all.push(app.by(way).raw(name, "main").await);
+    }
+    let group = json!({"group": "eng", "kind": "work", "name": "Eng\u{20ac}", "members": names});
+    all[0].ok("group.create", group).await;
+    let mut seen = vec![Vec::new(); names.len()];
+
+    for (speaker, name) in names.into_iter().enumerate() {
+        let content = json!({"type": "text", "text": format!("{name} \u{1f426}\0")});
+        let send = json!({"to": "group:eng", "client_msg_id": key(), "content": content});
+        let sent = all[speaker].ok("message.send", send).await;
+        for (nth, raw) in all.iter_mut().enumerate().filter(|(nth, _)| *nth != speaker) {
+            let entry = loop {
+                let entry = raw.event("message.new").await;
+                if entry["content"]["type"] == "text" {
+                    break entry;
+                }
+            };
+            assert_eq!((&entry["seq"], &entry["from"]), (&sent["seq"], &json!(name)));
+            seen[nth].push(entry);
+        }
+    }
+
+    let mut histories = Vec::new();
+    for raw in &mut all {
+        let page = raw.ok("message.history", json!({"conversation": "group:eng"})).await;
+        histories.push(page["messages"].as_array().unwrap().clone());
+    }
+    for (history, seen) in histories.iter().zip(&seen) {
+        assert_eq!(history, &histories[0]);
+        assert!(seen.iter().all(|entry| history.contains(entry)), "{seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What all actors of a node share, and how it is started and stopped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -63,6 +63,15 @@ pub struct ConnectionPlace(
     #[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit,
 );
 
+/// A connection that is counted; no longer when this is dropped.
+pub struct CountedConnection(Arc<Shared>);
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 pub(super) struct Shared {
     pub(super) node: Arc<Node>,
     pub(super) pool: Pool,
@@ -73,6 +82,7 @@ pub(super) struct Shared {
     pub(super) cursors: Addr<CursorActor>,
     pub(super) reads: Semaphore,
     places: Arc<Semaphore>,
+    connections: AtomicUsize,
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
     writers: Arc<Writers>,
     sessions: AtomicU64,
@@ -140,6 +150,7 @@ impl Engine {
             journals,
             cursors,
             reads: Semaphore::new(limits::READS_AT_ONCE),
+            connections: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(
                 usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -156,9 +167,15 @@ impl Engine {
         Self { shared }
     }
 
-    /// Sessions of this node, logged in or not.
-    pub fn sessions(&self) -> usize {
-        self.shared.directory.sessions()
+    /// Counts a connection that may or may not become a session, until what is returned is dropped.
+    pub fn count_connection(&self) -> CountedConnection {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        CountedConnection(self.shared.clone())
+    }
+
+    /// Sessions of this node, logged in or not, and connections that were counted.
+    pub fn connections(&self) -> usize {
+        self.shared.directory.sessions() + self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Takes one of the places that this node has for connections, if one is free.

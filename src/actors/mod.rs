@@ -18,7 +18,7 @@ mod session;
 mod user;
 mod wire;
 
-pub use engine::{ConnectionPlace, Engine, EngineSettings, ReadReceipts};
+pub use engine::{ConnectionPlace, CountedConnection, Engine, EngineSettings, ReadReceipts};
 pub use session::{SessionHandle, Transport};
 
 use crate::protocol::codec::Codec;

@@ -98,7 +98,7 @@ pub fn serve_outer(
     let server = Server::build();
     let stopping = server.graceful_shutdown_signal();
     let factory = move || {
-        let stopping = stopping.clone();
+        let (stopping, engine) = (stopping.clone(), websocket.engine.clone());
         let app = App::new().wrap(headers()).configure(outer_routes).into_factory();
         let websocket = websocket.clone();
         HttpService::build()
@@ -110,10 +110,11 @@ pub fn serve_outer(
             .client_request_timeout(limits::REQUEST_WITHIN)
             .client_disconnect_timeout(limits::DISCONNECT_WITHIN)
             .local_addr(address)
-            .on_connect_ext(|stream: &TcpStream, _| {
+            .on_connect_ext(move |stream: &TcpStream, kept| {
                 if let Err(error) = net::prepare(stream) {
                     tracing::debug!(%error, "a connection cannot be set up");
                 }
+                kept.insert(engine.count_connection());
             })
             .upgrade(fn_service(move |(request, framed)| {
                 ws::attend(request, framed, websocket.clone())
