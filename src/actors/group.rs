@@ -173,9 +173,8 @@ impl GroupActor {
     /// Starts a group on a thread.
     pub fn start_on(arbiter: &ArbiterHandle, engine: Engine, key: GroupKey) -> Arc<GroupPort> {
         let name = key.clone();
-        let address = Self::start_in_arbiter(arbiter, move |ctx| {
-            // Set here, not in `started`: what is sent before the first poll would see the default of 16.
-            ctx.set_mailbox_capacity(limits::GROUP_MAILBOX);
+        // A group is woken by those who have something for it, often more than 16 at once.
+        let address = mailbox::start_on(arbiter, limits::GROUP_MAILBOX, move |_| {
             let window_ms = engine.shared().settings.dedup_window_ms();
             Self {
                 life: engine.shared().next_life(),
@@ -199,6 +198,7 @@ impl Actor for GroupActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.port = Some(Arc::new(GroupPort { key: self.key.clone(), address: ctx.address() }));
         metrics::gauge!("rookery_groups_awake").increment(1);
+        metrics::counter!("rookery_groups_woken_total").increment(1);
         let every = self.shared().settings.group_sleep.min(SLEEP_CHECK_EVERY);
         ctx.run_interval(every, |_, ctx| ctx.notify(SleepCheckDue));
     }

@@ -3,6 +3,7 @@
 //! `do_send` is never used (it ignores the bound), nor is an address cloned to send (each clone brings a slot of its own).
 
 use actix::dev::ToEnvelope;
+use actix::dev::channel::channel;
 use actix::prelude::*;
 
 /// Why something could not be told.
@@ -14,6 +15,27 @@ pub enum TellError {
     /// The actor has ended.
     #[error("actor gone")]
     Gone,
+}
+
+/// Starts an actor on a thread, with a mailbox of this size from the first message on.
+///
+/// What comes before the thread has made the actor finds a mailbox of 16 otherwise, whatever the actor sets later.
+pub fn start_on<A>(
+    arbiter: &ArbiterHandle,
+    capacity: usize,
+    make: impl FnOnce(&mut Context<A>) -> A + Send + 'static,
+) -> Addr<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    let (sender, receiver) = channel(capacity);
+    // A thread that has ended drops the receiver: the actor is gone then, and senders are told so.
+    let _ = arbiter.spawn_fn(move || {
+        let mut ctx = Context::with_receiver(receiver);
+        let actor = make(&mut ctx);
+        actix::spawn(ctx.into_future(actor));
+    });
+    Addr::new(sender)
 }
 
 /// Puts a message into an actor's mailbox, if there is room.
