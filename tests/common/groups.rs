@@ -1,9 +1,13 @@
 //! Groups of a running server, as bare connections see them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rookery::ids::ClientMsgId;
+use rookery::client::{Client, Posted};
+use rookery::ids::{ClientMsgId, Conversation};
+use rookery::protocol::Content;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::chat::{Raw, patience};
 
@@ -122,4 +126,95 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) % bound as u64) as usize
     }
+}
+
+/// What is going on in a test: how much was said, and when it is enough.
+#[derive(Debug)]
+pub struct Talk {
+    stop: AtomicBool,
+    posted: AtomicU64,
+    acked: watch::Sender<u64>,
+}
+
+/// What one has said to groups, in order, with the seqs of the acks.
+pub type Said = Vec<(Conversation, ClientMsgId, u64)>;
+
+impl Default for Talk {
+    fn default() -> Self {
+        let (posted, acked) = (AtomicU64::new(0), watch::Sender::new(0));
+        Self { stop: AtomicBool::new(false), posted, acked }
+    }
+}
+
+impl Talk {
+    /// Sends that wait for their ack.
+    pub fn unanswered(&self) -> u64 {
+        self.posted.load(Ordering::SeqCst) - *self.acked.borrow()
+    }
+
+    /// Waits for so many more acks.
+    pub async fn acks(&self, more: u64) {
+        let mut acked = self.acked.subscribe();
+        let goal = *acked.borrow() + more;
+        patience("acks", acked.wait_for(|acked| *acked >= goal)).await.unwrap();
+    }
+
+    /// Waits until so many sends are unanswered.
+    pub async fn under_way(&self, least: u64) {
+        let enough = async {
+            while self.unanswered() < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        patience("sends are under way", enough).await;
+    }
+
+    /// Nobody begins to say anything more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Talks to these in turn, with so many unanswered at most, until it is stopped and all is acked.
+    pub async fn join_in(&self, client: &Client, to: &[Conversation], window: usize) -> Said {
+        let mut said: Said = Vec::new();
+        let mut waiting: VecDeque<(usize, Posted)> = VecDeque::new();
+        let mut turns = to.iter().cycle();
+        loop {
+            let stopped = self.stop.load(Ordering::SeqCst);
+            if stopped && waiting.is_empty() {
+                return said;
+            }
+            while !stopped && waiting.len() < window {
+                let to = turns.next().unwrap();
+                let content = Content::Text { text: format!("{}", said.len()) };
+                let posted = client.post(to, content).await.unwrap();
+                self.posted.fetch_add(1, Ordering::SeqCst);
+                waiting.push_back((said.len(), posted));
+                let (_, posted) = waiting.back().unwrap();
+                said.push((to.clone(), posted.client_msg_id, 0));
+            }
+            if let Some((place, posted)) = waiting.pop_front() {
+                let sent = patience("an ack", posted.acked()).await.expect("acked in the end");
+                said[place].2 = sent.seq.get();
+                self.acked.send_modify(|acked| *acked += 1);
+            }
+        }
+    }
+}
+
+/// Holds a log without a gap against what was said by one: everything acked is there once, in the order in which it was said.
+pub fn hold_against(log: &[Value], group: &Conversation, said: &Said) -> usize {
+    let at: HashMap<&str, u64> = log
+        .iter()
+        .map(|entry| (entry["client_msg_id"].as_str().unwrap(), entry["seq"].as_u64().unwrap()))
+        .collect();
+    let mut last = 0;
+    let to_group = said.iter().filter(|(to, _, _)| to == group);
+    let count = to_group.clone().count();
+    for (_, key, seq) in to_group {
+        assert_eq!(at.get(key.to_string().as_str()), Some(seq), "{key} was acked at {seq}");
+        assert!(*seq > last, "{key} at {seq} overtook one that was said before it");
+        last = *seq;
+    }
+    count
 }
