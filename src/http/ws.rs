@@ -21,8 +21,8 @@ use bytes::{Bytes, BytesMut};
 use super::frames::{self, FrameReader, Incoming, Kind, Violation};
 use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
 use crate::net::Connection;
-use crate::protocol::WEBSOCKET_PATH;
 use crate::protocol::codec::Codec;
+use crate::protocol::{CloseCode, WEBSOCKET_PATH};
 
 /// What the adapter is set to.
 #[derive(Clone)]
@@ -235,6 +235,14 @@ impl Transport for Socket {
     }
 }
 
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Too late for a word where all is well: then the end was said before the session went.
+        let fault = CloseCode::Internal;
+        self.connection.finish(frames::close(Some(fault.number()), fault.reason()));
+    }
+}
+
 /// Tells the session that its connection is over, even where the server ends the task that reads.
 struct Gone(Rc<OnceCell<SessionHandle>>);
 
@@ -259,7 +267,7 @@ async fn serve(connection: &Connection, first: BytesMut, engine: &Engine, codec:
         Ended::Broken(Violation { code, reason }) => {
             connection.finish(frames::close(Some(code), reason));
         }
-        Ended::Vanished => {}
+        Ended::Vanished => connection.finish(Bytes::new()),
     }
 }
 
@@ -269,7 +277,7 @@ enum Ended {
     Closed(Option<u16>),
     /// It broke the rules.
     Broken(Violation),
-    /// It is gone.
+    /// It is gone, or the session is.
     Vanished,
 }
 
@@ -284,7 +292,11 @@ async fn read(
         let mut unread = &bytes[..];
         while let Some(incoming) = frames.read(&mut unread) {
             match incoming {
-                Ok(Incoming::Message(message)) => session.frame(message).await,
+                Ok(Incoming::Message(message)) => {
+                    if !session.frame(message).await {
+                        return Ended::Vanished;
+                    }
+                }
                 Ok(Incoming::Ping(payload)) => {
                     connection.write_aside(frames::pong(&payload));
                     session.heard();

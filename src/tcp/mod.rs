@@ -100,7 +100,7 @@ async fn attend(stream: net::TcpStream, engine: Engine, _place: ConnectionPlace)
     session.gone();
 }
 
-/// Reads until the peer has closed, or tells why no more can be read.
+/// Reads until the peer has closed or the session has ended, or tells why no more can be read.
 async fn read(connection: &Connection, session: &SessionHandle) -> Result<(), CloseCode> {
     let mut frames = FrameReader::default();
     let mut speaks = None;
@@ -115,7 +115,11 @@ async fn read(connection: &Connection, session: &SessionHandle) -> Result<(), Cl
         }
         while let Some(frame) = frames.read(&mut bytes) {
             match frame {
-                Ok(frame) => session.frame(frame).await,
+                Ok(frame) => {
+                    if !session.frame(frame).await {
+                        return Ok(());
+                    }
+                }
                 Err(TooLong) => return Err(CloseCode::TooLarge),
             }
         }
@@ -146,5 +150,12 @@ impl Transport for Socket {
 
     fn cut(&self) {
         self.connection.cut();
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A session that has failed has nothing to say; one that has ended in order has shut this half before.
+        self.connection.finish(Bytes::new());
     }
 }

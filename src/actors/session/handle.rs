@@ -8,7 +8,7 @@ use crate::actors::mailbox;
 use crate::protocol::CloseCode;
 use crate::protocol::codec::Codec;
 
-/// What an adapter can do for a session. Nothing here waits.
+/// What an adapter can do for a session. Nothing here waits. Dropped with the session, and the connection must end then.
 pub trait Transport: 'static {
     /// Writes frames in one go; the adapter calls [`SessionHandle::written`] when it can take more.
     fn write(&self, frames: Vec<Bytes>);
@@ -24,13 +24,10 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    /// Hands over a frame. Resolves when the session can take another.
-    pub fn frame(&self, frame: Bytes) -> impl Future<Output = ()> + 'static {
+    /// Hands over a frame. Resolves when the session can take another, or to false when it has ended.
+    pub fn frame(&self, frame: Bytes) -> impl Future<Output = bool> + 'static {
         let taken = self.address.send(Frame(frame));
-        async move {
-            // A session that has ended takes no frames; its adapter is being told to close.
-            let _ = taken.await;
-        }
+        async move { taken.await.is_ok() }
     }
 
     /// The adapter can take more frames.
