@@ -654,21 +654,21 @@ impl SessionActor {
 
     /// Hands the adapter what waits, when it has taken care of the last batch.
     fn pump(&mut self) {
-        if self.writing_since.is_none() {
-            // Events that came since the user knows the session wait for the login's reply.
-            let holds = matches!(self.phase, Phase::Entering { .. });
-            if !self.outbound.is_empty() && !holds {
-                let batch = self.outbound.take();
-                self.in_flight = self.in_flight.saturating_sub(batch.replies);
-                self.writing_since = Some(Instant::now());
-                self.transport.write(batch.frames);
-            } else if let Phase::Closing { code, told, .. } = &mut self.phase
-                && !*told
-                && self.outbound.is_empty()
-            {
-                *told = true;
-                self.transport.close(code.number(), code.reason());
-            }
+        // Events that came since the user knows the session wait for the login's reply.
+        let holds = matches!(self.phase, Phase::Entering { .. });
+        if self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
+            let batch = self.outbound.take();
+            self.in_flight = self.in_flight.saturating_sub(batch.replies);
+            self.writing_since = Some(Instant::now());
+            self.transport.write(batch.frames);
+        }
+        if let Phase::Closing { code, told, .. } = &mut self.phase
+            && !*told
+            && self.outbound.is_empty()
+        {
+            // Right behind the last batch: nothing that its peer sent later may be answered in between.
+            *told = true;
+            self.transport.close(code.number(), code.reason());
         }
         self.make_room();
     }
