@@ -11,6 +11,7 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::limits;
 
@@ -41,7 +42,6 @@ struct Inner {
 struct Outgoing {
     begun: Option<Piece>,
     batch: Option<Piece>,
-    aside: Option<Bytes>,
     end: End,
 }
 
@@ -96,10 +96,14 @@ impl Connection {
         self.pump();
     }
 
-    /// Writes a little beside the batches. What still waits to be written so is replaced.
-    pub fn write_aside(&self, bytes: Bytes) {
-        self.0.outgoing.borrow_mut().aside = Some(bytes);
-        self.pump();
+    /// The same, for one that waits: whether all of it was written, and not broken off.
+    pub async fn send(&self, bytes: Bytes) -> bool {
+        let (written, wait) = oneshot::channel();
+        self.write(bytes, move || {
+            // Nobody waits any more.
+            let _ = written.send(());
+        });
+        wait.await.is_ok()
     }
 
     /// Writes this after all else, and then nothing any more. Only the first time.
@@ -179,7 +183,6 @@ impl Connection {
 
 impl Outgoing {
     fn next(&mut self) -> Option<Piece> {
-        let plain = |bytes| Piece { bytes, written: None };
         if let Some(begun) = self.begun.take() {
             return Some(begun);
         }
@@ -189,15 +192,12 @@ impl Outgoing {
         if let Some(batch) = self.batch.take() {
             return Some(batch);
         }
-        if let Some(bytes) = self.aside.take() {
-            return Some(plain(bytes));
-        }
         match std::mem::replace(&mut self.end, End::Closed) {
             End::Open => {
                 self.end = End::Open;
                 None
             }
-            End::With(bytes) => Some(plain(bytes)),
+            End::With(bytes) => Some(Piece { bytes, written: None }),
             End::Closed => None,
         }
     }

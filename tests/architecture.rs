@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rules::{File, UNSAFE_FILE, queries, violations};
+use rules::{File, UNSAFE_FILE, WEBSOCKET_FILE, names_websocket_crate, queries, violations};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -75,6 +75,14 @@ fn no_file_breaks_a_rule() {
 
     assert!(!sources.is_empty());
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_deprecated_websocket_crate_is_named_in_one_file() {
+    let named_in: Vec<String> =
+        sources().into_iter().filter(names_websocket_crate).map(|file| file.name).collect();
+
+    assert_eq!(named_in, [WEBSOCKET_FILE]);
 }
 
 #[test]
@@ -198,6 +206,9 @@ fn the_actor_crate_is_caught_outside_its_folders() {
     assert_caught("client/mod.rs", "#[actix_web::test]\nfn f() {}", "must not know `actix_web`");
     assert_caught("main.rs", "use actix_rt as rt;", "must not know `actix_rt`");
     assert_caught("domain/pair.rs", "use {std::fmt, actix::*};", "must not know `actix`");
+    assert_caught("http/rest.rs", "use actix_web_actors::ws;", "deprecated `actix_web_actors`");
+    assert_caught("actors/session.rs", "use actix_web_actors::ws;", "deprecated");
+    assert_fine("http/ws.rs", "use actix_web_actors::ws;\nuse actix::Addr;");
     assert_caught("net.rs", "use actix_rt::net::TcpStream;", "must not know `actix_rt`");
     assert_fine("tcp/mod.rs", "use actix::Arbiter;");
     assert_fine("app.rs", "use actix::System;");

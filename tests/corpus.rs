@@ -8,8 +8,11 @@
 
 use std::path::Path;
 
+use actix_codec::Decoder;
+use actix_http::ws;
+use bytes::BytesMut;
 use rookery::domain::usersig;
-use rookery::http::frames::{FrameReader, Kind};
+use rookery::http::frames::{FrameWatch, Kind};
 use rookery::ids::{AppId, UnixMs, UserId};
 use rookery::limits;
 use rookery::protocol::codec::{Codec, Outbound, Rejected};
@@ -46,24 +49,31 @@ fn every_frame_in_msgpack_is_read_or_refused_in_few_words() {
 }
 
 #[test]
-fn what_comes_on_a_websocket_says_the_same_however_it_is_cut() {
-    let said = |kind, bytes: &[u8], cut: usize| {
-        let mut reader = FrameReader::new(kind);
-        let mut said = Vec::new();
-        for mut piece in bytes.chunks(cut) {
-            while let Some(incoming) = reader.read(&mut piece) {
-                let is_over = incoming.is_err();
-                said.push(incoming);
-                if is_over {
-                    return said;
+fn what_comes_on_a_websocket_is_judged_the_same_however_it_is_cut_and_what_passes_can_be_read() {
+    let passed = |kind, bytes: &[u8], cut: usize| {
+        let mut watch = FrameWatch::new(kind);
+        let (mut reached, mut begin) = (Vec::new(), 0);
+        for piece in bytes.chunks(cut) {
+            let mut left = piece;
+            while let Some(progress) = watch.pass(&mut left) {
+                match progress {
+                    Ok(passed) => reached.push((begin + piece.len() - left.len(), passed)),
+                    Err(violation) => return (reached, Some(violation)),
                 }
             }
+            begin += piece.len();
         }
-        said
+        (reached, None)
     };
     for bytes in corpus("websocket") {
         for kind in [Kind::Text, Kind::Binary] {
-            assert_eq!(said(kind, &bytes, bytes.len().max(1)), said(kind, &bytes, 1));
+            let whole = passed(kind, &bytes, bytes.len().max(1));
+            assert_eq!(whole, passed(kind, &bytes, 1));
+
+            let mut good = BytesMut::from(&bytes[..whole.0.last().map_or(0, |(at, _)| *at)]);
+            let mut codec = ws::Codec::new();
+            while codec.decode(&mut good).unwrap().is_some() {}
+            assert!(good.is_empty());
         }
     }
 }

@@ -1,9 +1,7 @@
-//! RFC 6455's frames: what a client sends is judged, unmasked and put together, and what we send is framed.
+//! RFC 6455's rules for what a client sends, frame by frame: a watch in front of the crate that reads the frames.
 //!
-//! Knows no socket. A fault shows with the first byte that proves it: nothing is kept for a frame that is too long by
-//! its own word, and text that can no longer become UTF-8 is not waited for.
-
-use bytes::{BufMut, Bytes, BytesMut};
+//! Knows no socket and keeps no message. A fault shows with the first byte that proves it: a frame that is too long by its
+//! own word is not waited for, nor is text that can no longer become UTF-8.
 
 use crate::limits;
 
@@ -25,6 +23,8 @@ const PONG: u8 = 0xa;
 const HEAD_BYTES: usize = 14;
 /// The longest payload of a control frame, and of a length that fits into the second byte.
 const SHORT: usize = 125;
+/// How much of a payload is unmasked at once.
+const UNMASKED_AT_ONCE: usize = 1024;
 
 /// Which of the two kinds of message a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,17 +44,13 @@ impl Kind {
     }
 }
 
-/// What a client said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incoming {
-    /// A whole message of the connection's kind.
-    Message(Bytes),
-    /// Wants the same bytes back.
-    Ping(Bytes),
-    /// A sign of life.
-    Pong,
-    /// It closes, with this code if it named one. What follows is no frame.
-    Close(Option<u16>),
+/// What has passed, up to its last byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// A whole message of the connection's kind, a ping or a pong.
+    Whole,
+    /// A close. What follows is no frame.
+    Close,
 }
 
 /// Why the connection must end, as the close frame tells it. Nothing more can be read.
@@ -80,18 +76,18 @@ impl Violation {
     }
 }
 
-/// Reads what a client sends, however the bytes are cut.
+/// Where in what a client sends the bytes are, however they are cut.
 #[derive(Debug)]
-pub struct FrameReader {
+pub struct FrameWatch {
     kind: Kind,
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
-    /// The frame whose payload is being read.
+    /// The frame whose payload is passing.
     frame: Option<Frame>,
-    /// The message that is being put together.
+    /// The message whose fragments are passing.
     message: Option<Message>,
-    /// The payload of a control frame, which may stand between the fragments of a message.
-    control: BytesMut,
+    /// The payload of a close, which may stand between the fragments of a message.
+    close: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,41 +96,43 @@ struct Frame {
     is_last: bool,
     mask: [u8; 4],
     length: usize,
-    read: usize,
+    passed: usize,
 }
 
 #[derive(Debug, Default)]
 struct Message {
-    payload: BytesMut,
+    bytes: usize,
     fragments: usize,
-    /// Bytes that are known to be whole characters.
-    checked: usize,
+    /// The beginning of a character that is not whole yet.
+    tail: Vec<u8>,
 }
 
-impl FrameReader {
+impl FrameWatch {
     /// Starts behind the handshake.
     pub fn new(kind: Kind) -> Self {
-        let (head, control) = ([0; HEAD_BYTES], BytesMut::new());
-        Self { kind, head, head_bytes: 0, frame: None, message: None, control }
+        let (head, close) = ([0; HEAD_BYTES], Vec::new());
+        Self { kind, head, head_bytes: 0, frame: None, message: None, close }
     }
 
-    /// Takes bytes up to the end of what a client said; `None` when that is still to come.
-    pub fn read(&mut self, bytes: &mut &[u8]) -> Option<Result<Incoming, Violation>> {
+    /// Lets bytes pass, at most up to the end of what the client said last; `None` when that is still to come.
+    ///
+    /// After a violation nothing more may be passed.
+    pub fn pass(&mut self, bytes: &mut &[u8]) -> Option<Result<Passed, Violation>> {
         loop {
             let progress = match self.frame {
-                None => self.read_head(bytes),
-                Some(frame) => self.read_payload(frame, bytes),
+                None => self.pass_head(bytes),
+                Some(frame) => self.pass_payload(frame, bytes),
             };
             match progress {
                 Ok(Progress::Starved) => return None,
                 Ok(Progress::Moved) => {}
-                Ok(Progress::Said(incoming)) => return Some(Ok(incoming)),
+                Ok(Progress::Reached(passed)) => return Some(Ok(passed)),
                 Err(violation) => return Some(Err(violation)),
             }
         }
     }
 
-    fn read_head(&mut self, bytes: &mut &[u8]) -> Result<Progress, Violation> {
+    fn pass_head(&mut self, bytes: &mut &[u8]) -> Result<Progress, Violation> {
         let Some((next, rest)) = bytes.split_first() else { return Ok(Progress::Starved) };
         *bytes = rest;
         self.head[self.head_bytes] = *next;
@@ -168,7 +166,7 @@ impl FrameReader {
         // No longer than a message may be.
         let length = usize::try_from(length).map_err(|_| Violation::too_large())?;
         let (opcode, is_last) = (first & OPCODE, first & LAST != 0);
-        self.frame = Some(Frame { opcode, is_last, mask, length, read: 0 });
+        self.frame = Some(Frame { opcode, is_last, mask, length, passed: 0 });
         if !is_control(first) {
             let message = self.message.get_or_insert_default();
             message.fragments += 1;
@@ -225,7 +223,7 @@ impl FrameReader {
 
     fn judge_length(&self, first: u8, length: u64) -> Result<(), Violation> {
         let before = match &self.message {
-            Some(message) if !is_control(first) => message.payload.len(),
+            Some(message) if !is_control(first) => message.bytes,
             _ => 0,
         };
         if length > (limits::FRAME_BYTES - before) as u64 {
@@ -237,64 +235,69 @@ impl FrameReader {
         Ok(())
     }
 
-    fn read_payload(&mut self, frame: Frame, bytes: &mut &[u8]) -> Result<Progress, Violation> {
-        let payload = if is_control(frame.opcode) {
-            &mut self.control
-        } else {
-            &mut self.message.get_or_insert_default().payload
-        };
-        let taken = bytes.len().min(frame.length - frame.read);
-        if taken == 0 && frame.read < frame.length {
+    fn pass_payload(&mut self, frame: Frame, bytes: &mut &[u8]) -> Result<Progress, Violation> {
+        let passing = bytes.len().min(frame.length - frame.passed).min(UNMASKED_AT_ONCE);
+        if passing == 0 && frame.passed < frame.length {
             return Ok(Progress::Starved);
         }
-        let (part, rest) = bytes.split_at(taken);
+        let (part, rest) = bytes.split_at(passing);
         *bytes = rest;
-        let from = payload.len();
-        payload.extend_from_slice(part);
-        unmask(&mut payload[from..], frame.mask, frame.read);
-        let is_whole = frame.read + taken == frame.length;
-        self.frame = (!is_whole).then_some(Frame { read: frame.read + taken, ..frame });
-        if is_control(frame.opcode) {
-            return if is_whole { self.control(frame.opcode) } else { Ok(Progress::Moved) };
+        let passed = frame.passed + passing;
+        let is_whole = passed == frame.length;
+        self.frame = (!is_whole).then_some(Frame { passed, ..frame });
+        let plain = part
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| byte ^ frame.mask[(frame.passed + at) % frame.mask.len()]);
+        match frame.opcode {
+            CLOSE => self.close.extend(plain),
+            PING | PONG => {}
+            _ => {
+                let message = self.message.get_or_insert_default();
+                message.bytes += passing;
+                if self.kind == Kind::Text {
+                    message.check_text(plain, is_whole && frame.is_last)?;
+                }
+            }
         }
-        let is_end = is_whole && frame.is_last;
-        if self.kind == Kind::Text
-            && let Some(message) = &mut self.message
-        {
-            message.check_text(is_end)?;
+        if !is_whole {
+            return Ok(Progress::Moved);
         }
-        match self.message.take_if(|_| is_end) {
-            Some(message) => Ok(Progress::Said(Incoming::Message(message.payload.freeze()))),
-            None => Ok(Progress::Moved),
-        }
-    }
-
-    /// A control frame is whole.
-    fn control(&mut self, opcode: u8) -> Result<Progress, Violation> {
-        let payload = std::mem::take(&mut self.control).freeze();
-        Ok(Progress::Said(match opcode {
-            PING => Incoming::Ping(payload),
-            PONG => Incoming::Pong,
-            _ => Incoming::Close(close_code(&payload)?),
-        }))
+        Ok(match frame.opcode {
+            CLOSE => {
+                judge_close(&self.close)?;
+                Progress::Reached(Passed::Close)
+            }
+            PING | PONG => Progress::Reached(Passed::Whole),
+            _ if frame.is_last => {
+                self.message = None;
+                Progress::Reached(Passed::Whole)
+            }
+            _ => Progress::Moved,
+        })
     }
 }
 
 enum Progress {
     /// More bytes are needed.
     Starved,
-    /// Something was read, and more may be there.
+    /// Something has passed, and more may be there.
     Moved,
-    Said(Incoming),
+    Reached(Passed),
 }
 
 impl Message {
-    fn check_text(&mut self, is_end: bool) -> Result<(), Violation> {
-        match std::str::from_utf8(&self.payload[self.checked..]) {
-            Ok(text) => self.checked += text.len(),
+    fn check_text(
+        &mut self,
+        plain: impl Iterator<Item = u8>,
+        is_end: bool,
+    ) -> Result<(), Violation> {
+        self.tail.extend(plain);
+        match std::str::from_utf8(&self.tail) {
+            Ok(_) => self.tail.clear(),
             // Half a character is no fault while more can come.
             Err(error) if error.error_len().is_none() && !is_end => {
-                self.checked += error.valid_up_to();
+                self.tail.drain(..error.valid_up_to());
             }
             Err(_) => return Err(Violation::not_utf8()),
         }
@@ -306,111 +309,93 @@ fn is_control(first: u8) -> bool {
     first & 0x08 != 0
 }
 
-fn unmask(payload: &mut [u8], mask: [u8; 4], from: usize) {
-    for (at, byte) in payload.iter_mut().enumerate() {
-        *byte ^= mask[(from + at) % mask.len()];
-    }
-}
-
-fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
-    let Some((code, reason)) = payload.split_at_checked(2) else { return Ok(None) };
+/// Whether somebody may close so: without a word, or with a code and a reason for people.
+fn judge_close(payload: &[u8]) -> Result<(), Violation> {
+    let Some((code, reason)) = payload.split_at_checked(2) else { return Ok(()) };
     let code = code.iter().fold(0, |code, byte| code << 8 | u16::from(*byte));
     // Those of RFC 6455, those that were registered since, and those that are free for all.
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return Err(Violation::protocol("nobody may close with this code"));
     }
-    match std::str::from_utf8(reason) {
-        Ok(_) => Ok(Some(code)),
-        Err(_) => Err(Violation::not_utf8()),
-    }
-}
-
-/// Frames a whole message of ours.
-pub fn put_message(out: &mut BytesMut, kind: Kind, payload: &[u8]) {
-    put(out, kind.opcode(), payload);
-}
-
-/// The answer to a ping.
-pub fn pong(payload: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(2 + payload.len());
-    put(&mut out, PONG, payload);
-    out.freeze()
-}
-
-/// A close frame, with a code and a reason that is cut to what fits, or with neither.
-pub fn close(code: Option<u16>, reason: &str) -> Bytes {
-    let mut payload = BytesMut::new();
-    if let Some(code) = code {
-        payload.put_u16(code);
-        let fits =
-            (0..=reason.len().min(SHORT - 2)).rev().find(|end| reason.is_char_boundary(*end));
-        payload.extend_from_slice(&reason.as_bytes()[..fits.unwrap_or_default()]);
-    }
-    let mut out = BytesMut::with_capacity(2 + payload.len());
-    put(&mut out, CLOSE, &payload);
-    out.freeze()
-}
-
-fn put(out: &mut BytesMut, opcode: u8, payload: &[u8]) {
-    out.put_u8(LAST | opcode);
-    match payload.len() {
-        short @ 0..=SHORT => out.put_u8(short as u8),
-        middle if middle <= usize::from(u16::MAX) => {
-            out.put_u8(126);
-            out.put_u16(middle as u16);
-        }
-        long => {
-            out.put_u8(127);
-            out.put_u64(long as u64);
-        }
-    }
-    out.extend_from_slice(payload);
+    std::str::from_utf8(reason).map(|_| ()).map_err(|_| Violation::not_utf8())
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_codec::Decoder;
+    use actix_http::ws::{Codec, Frame as Read, Item};
+    use bytes::{BufMut, BytesMut};
     use proptest::prelude::*;
 
     use super::*;
 
     /// A frame as a client sends it.
     fn framed(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
-        let mut plain = BytesMut::new();
-        put(&mut plain, first & OPCODE, payload);
-        let mut bytes = plain.to_vec();
-        bytes[0] = first;
-        bytes[1] |= MASKED;
-        let head = bytes.len() - payload.len();
-        unmask(&mut bytes[head..], mask, 0);
-        bytes.splice(head..head, mask);
+        let mut bytes = vec![first];
+        match payload.len() {
+            short @ 0..=SHORT => bytes.put_u8(MASKED | short as u8),
+            middle if middle <= usize::from(u16::MAX) => {
+                bytes.put_u8(MASKED | 126);
+                bytes.put_u16(middle as u16);
+            }
+            long => {
+                bytes.put_u8(MASKED | 127);
+                bytes.put_u64(long as u64);
+            }
+        }
+        bytes.extend(mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         bytes
     }
 
-    /// All that a client said, its bytes cut into pieces of `cut`, and how it went wrong.
-    fn said(kind: Kind, bytes: &[u8], cut: usize) -> (Vec<Incoming>, Option<Violation>) {
-        let mut reader = FrameReader::new(kind);
-        let mut said = Vec::new();
+    /// Where in these bytes, cut into pieces, the client had said something, and how it went wrong.
+    fn passed(kind: Kind, bytes: &[u8], cut: usize) -> (Vec<(usize, Passed)>, Option<Violation>) {
+        let mut watch = FrameWatch::new(kind);
+        let (mut reached, mut at) = (Vec::new(), 0);
         for mut piece in bytes.chunks(cut) {
-            while let Some(incoming) = reader.read(&mut piece) {
-                match incoming {
-                    Ok(incoming) => said.push(incoming),
-                    Err(violation) => return (said, Some(violation)),
+            let mut left = piece.len();
+            while let Some(progress) = watch.pass(&mut piece) {
+                at += left - piece.len();
+                left = piece.len();
+                match progress {
+                    Ok(passed) => reached.push((at, passed)),
+                    Err(violation) => return (reached, Some(violation)),
+                }
+                if let Some((_, Passed::Close)) = reached.last() {
+                    return (reached, None);
                 }
             }
             assert!(piece.is_empty());
+            at += left;
         }
-        (said, None)
+        (reached, None)
+    }
+
+    /// Where the crate sees the ends of messages, pings, pongs and closes; it must not find a fault.
+    fn read_by_the_crate(bytes: &[u8]) -> Vec<(usize, Passed)> {
+        let mut buffer = BytesMut::from(bytes);
+        let mut codec = Codec::new();
+        let mut read = Vec::new();
+        while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+            let passed = match frame {
+                Read::Continuation(Item::Last(_)) => Passed::Whole,
+                Read::Continuation(_) => continue,
+                Read::Close(_) => Passed::Close,
+                _ => Passed::Whole,
+            };
+            read.push((bytes.len() - buffer.len(), passed));
+        }
+        read
     }
 
     proptest! {
         #[test]
-        fn messages_and_pings_come_out_as_they_went_in_however_they_are_cut(
+        fn messages_and_pings_pass_however_they_are_cut_and_the_crate_reads_the_same(
             messages in proptest::collection::vec(
                 (proptest::collection::vec("\\PC{0,300}", 1..6), any::<[u8; 4]>()), 1..6),
             cut in 1usize..2000,
         ) {
             let mut bytes = Vec::new();
-            let mut expected = Vec::new();
             for (parts, mask) in &messages {
                 for (nth, part) in parts.iter().enumerate() {
                     let opcode = if nth == 0 { TEXT } else { CONTINUATION };
@@ -418,13 +403,16 @@ mod tests {
                     bytes.extend(framed(last | opcode, part.as_bytes(), *mask));
                     if last == 0 {
                         bytes.extend(framed(LAST | PING, b"between", *mask));
-                        expected.push(Incoming::Ping(Bytes::from_static(b"between")));
                     }
                 }
-                expected.push(Incoming::Message(Bytes::from(parts.concat())));
             }
+            bytes.extend(framed(LAST | CLOSE, b"\x03\xe8bye", [7; 4]));
 
-            prop_assert_eq!(said(Kind::Text, &bytes, cut), (expected, None));
+            let (reached, violation) = passed(Kind::Text, &bytes, cut);
+
+            prop_assert_eq!(violation, None);
+            prop_assert_eq!(reached.last(), Some(&(bytes.len(), Passed::Close)));
+            prop_assert_eq!(reached, read_by_the_crate(&bytes));
         }
 
         #[test]
@@ -433,26 +421,48 @@ mod tests {
             cut in 1usize..100,
         ) {
             for kind in [Kind::Text, Kind::Binary] {
-                prop_assert_eq!(said(kind, &bytes, cut), said(kind, &bytes, 1));
+                prop_assert_eq!(passed(kind, &bytes, cut), passed(kind, &bytes, 1));
             }
+        }
+
+        #[test]
+        fn the_crate_finds_no_fault_with_what_has_passed(
+            frames in proptest::collection::vec(
+                (prop_oneof![4 => prop_oneof![Just(0x00u8), Just(0x80)], 1 => any::<u8>()],
+                 prop_oneof![4 => 0u8..=2, 2 => 8u8..=10, 1 => any::<u8>()],
+                 "\\PC{0,150}", any::<[u8; 4]>()), 0..8),
+        ) {
+            let mut bytes = Vec::new();
+            for (bits, opcode, payload, mask) in &frames {
+                bytes.extend(framed(bits & !OPCODE | opcode & OPCODE, payload.as_bytes(), *mask));
+            }
+
+            let (reached, _) = passed(Kind::Text, &bytes, 1000);
+
+            let good = reached.last().map_or(0, |(at, _)| *at);
+            prop_assert_eq!(read_by_the_crate(&bytes[..good]), reached);
         }
     }
 
     #[test]
-    fn a_length_is_refused_with_its_last_byte_and_nothing_is_kept_for_it() {
-        let mut reader = FrameReader::new(Kind::Binary);
+    fn a_length_is_refused_with_its_last_byte() {
+        let mut watch = FrameWatch::new(Kind::Binary);
         let announced = [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-        assert_eq!(reader.read(&mut &announced[..]), None);
-        assert_eq!(reader.read(&mut &[0xff][..]), Some(Err(Violation::too_large())));
-        assert!(reader.message.is_none());
+        assert_eq!(watch.pass(&mut &announced[..]), None);
+        assert_eq!(watch.pass(&mut &[0xff][..]), Some(Err(Violation::too_large())));
     }
 
     #[test]
-    fn a_reason_that_is_too_long_is_cut_between_two_characters() {
-        let frame = close(Some(1000), &"\u{1F426}".repeat(40));
+    fn no_more_of_a_text_is_kept_than_half_a_character() {
+        let mut watch = FrameWatch::new(Kind::Text);
+        let text = "\u{20ac}".repeat(20_000);
+        let bytes = framed(LAST | TEXT, text.as_bytes(), [1, 2, 3, 4]);
 
-        assert_eq!(frame.len(), 2 + 2 + 120);
-        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+        assert_eq!(watch.pass(&mut &bytes[..bytes.len() - 1]), None);
+
+        let tail = &watch.message.unwrap().tail;
+        assert_eq!(tail.len(), 2);
+        assert!(tail.capacity() <= 2 * (UNMASKED_AT_ONCE + 3), "{}", tail.capacity());
     }
 }

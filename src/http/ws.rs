@@ -1,24 +1,37 @@
 //! The WebSocket adapter: messages in, messages out, and RFC 6455's own closes. The session behind it knows no socket.
 //!
-//! The HTTP server hands a connection over with its first request, and nothing of that server is left beside it then. One
-//! task reads, and waits while the session has no room.
+//! The only file that names the deprecated WebSocket crate, whose actor reads and writes the frames of a connection. The
+//! HTTP server hands the socket over with the request to upgrade, so that nothing of that server is left beside it, and a
+//! task carries bytes between socket and actor. Three things about the crate shape the rest:
+//!
+//! - it judges less than RFC 6455 asks for, and late: its input passes a watch first;
+//! - it reads for as long as something comes: its input is given one whole message, ping or pong at a time, and the next
+//!   when that was taken care of;
+//! - its actor is not polled while the peer does not read: a session hands over one batch at a time, and the socket can
+//!   be cut without the actor.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 
+use actix::prelude::*;
 use actix_codec::Framed;
 use actix_http::Request;
 use actix_http::h1;
-use actix_http::ws::{HandshakeError, hash_key, verify_handshake};
+use actix_http::ws::{HandshakeError, Item, hash_key, verify_handshake};
+use actix_web::error::PayloadError;
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
 use actix_web::http::{StatusCode, Version};
 use actix_web::rt::net::TcpStream;
+use actix_web_actors::ws::{self, CloseReason, ProtocolError, WebsocketContext};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::sync::Notify;
 
-use super::frames::{self, FrameReader, Incoming, Kind, Violation};
+use super::frames::{FrameWatch, Kind, Passed, Violation};
 use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
 use crate::net::Connection;
 use crate::protocol::codec::Codec;
@@ -48,15 +61,15 @@ pub async fn attend(
     match answer {
         Ok(Accepted { accept, asked, place }) => {
             head.extend_from_slice(&switching(&accept, asked));
-            connection.write_aside(head.freeze());
             let codec = match asked {
                 Subprotocol::Asked(codec) => codec,
                 Subprotocol::Default => Codec::Json,
             };
+            // Copied, for the server's buffer is as large when it is empty.
+            let first = Bytes::copy_from_slice(&parts.read_buf);
             // A task of its own, so that the HTTP server's, which is ten times as large, ends here.
             actix_web::rt::spawn(async move {
-                serve(&connection, parts.read_buf, &route.engine, codec).await;
-                connection.linger().await;
+                serve(&connection, head.freeze(), first, &route.engine, codec).await;
                 drop(place);
             });
         }
@@ -198,36 +211,173 @@ fn subprotocol(headers: &HeaderMap) -> Option<Subprotocol> {
         .map(Subprotocol::Asked)
 }
 
-fn kind(codec: Codec) -> Kind {
-    if codec.is_text() { Kind::Text } else { Kind::Binary }
+/// What the actor of a connection, its input and the task that carries its output have in common.
+#[derive(Default)]
+struct Line {
+    /// Set before the actor is polled for the first time.
+    session: OnceCell<SessionHandle>,
+    /// The actor has taken care of what it was given last.
+    room: Notify,
+    /// Why the input ended, if the peer broke the rules.
+    violation: Cell<Option<Violation>>,
+    /// Whether a batch of the session is in what the actor puts out next.
+    batch: Cell<bool>,
+    end: Cell<Option<End>>,
+}
+
+/// Who has ended a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Peer,
+    Session,
+}
+
+/// Tells the session that its connection is over, even where the server ends the task that carries.
+struct Gone(Rc<Line>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.session.get() {
+            session.gone();
+        }
+    }
+}
+
+/// Serves a connection until both sides have closed it.
+async fn serve(connection: &Connection, head: Bytes, first: Bytes, engine: &Engine, codec: Codec) {
+    let line = Rc::new(Line::default());
+    let input = Input::new(connection.clone(), first, codec, line.clone()).chunks();
+    let peer = Peer { line: line.clone(), codec, message: BytesMut::new() };
+    // The crate's own limit for a frame is not below ours, which the watch keeps.
+    let (actor, output) = WebsocketContext::create_with_addr(peer, input);
+    let socket = Socket { actor, connection: connection.clone() };
+    let session = open_session(engine, Box::new(socket), codec);
+    let gone = Gone(line.clone());
+    let session = line.session.get_or_init(|| session);
+    carry(connection, head, output, session, &line).await;
+    if line.end.get() == Some(End::Session) {
+        // Over when its peer has closed too: a server that stops waits for that.
+        connection.linger().await;
+        drop(gone);
+    } else {
+        drop(gone);
+        connection.linger().await;
+    }
+}
+
+/// Writes what the actor puts out, and polls it for more only when that was taken.
+async fn carry(
+    connection: &Connection,
+    head: Bytes,
+    output: impl Stream<Item = Result<Bytes, actix_web::Error>>,
+    session: &SessionHandle,
+    line: &Line,
+) {
+    let mut output = pin!(output);
+    let mut bytes = head;
+    while connection.send(bytes).await {
+        if line.batch.take() {
+            session.written();
+        }
+        bytes = match output.next().await {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(_)) | None => break,
+        };
+        if line.end.get().is_some() {
+            // Its last: not waited for, a peer that has ended the connection need not read it.
+            return connection.finish(bytes);
+        }
+    }
+    connection.finish(Bytes::new());
+}
+
+/// What comes from the peer, as it is given to the crate.
+struct Input {
+    connection: Connection,
+    watch: FrameWatch,
+    line: Rc<Line>,
+    /// What came and was not given yet.
+    bytes: Bytes,
+    given: Given,
+}
+
+/// What the actor was given last.
+enum Given {
+    /// Nothing that is whole.
+    Part,
+    /// A whole message, ping or pong.
+    Whole,
+    /// Nothing may follow.
+    Last,
+}
+
+impl Input {
+    fn new(connection: Connection, first: Bytes, codec: Codec, line: Rc<Line>) -> Self {
+        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
+        Self { connection, watch: FrameWatch::new(kind), line, bytes: first, given: Given::Part }
+    }
+
+    fn chunks(self) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+        stream::unfold(self, |mut input| async {
+            let bytes = input.next().await?;
+            Some((Ok(bytes), input))
+        })
+    }
+
+    /// The next bytes, up to the end of what the peer said; `None` when nothing more may be read.
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.given {
+            Given::Part => {}
+            // The crate takes whatever it can get: whoever is not slowed down here fills its buffer.
+            Given::Whole => self.line.room.notified().await,
+            Given::Last => return None,
+        }
+        if self.bytes.is_empty() {
+            self.bytes = self.connection.read().await?.freeze();
+        }
+        let mut rest = &self.bytes[..];
+        self.given = match self.watch.pass(&mut rest) {
+            None => Given::Part,
+            Some(Ok(Passed::Whole)) => Given::Whole,
+            Some(Ok(Passed::Close)) => Given::Last,
+            Some(Err(violation)) => {
+                self.line.violation.set(Some(violation));
+                return None;
+            }
+        };
+        let passed = self.bytes.len() - rest.len();
+        Some(self.bytes.split_to(passed))
+    }
+}
+
+/// Messages for the peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Write(Vec<Bytes>);
+
+/// The end, after what was written.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Close {
+    code: u16,
+    reason: &'static str,
 }
 
 /// What a session can do with its socket.
 struct Socket {
+    /// Long-lived: a clone for each message would bring a slot of its own each time.
+    actor: Addr<Peer>,
     connection: Connection,
-    kind: Kind,
-    session: Rc<OnceCell<SessionHandle>>,
 }
 
 impl Transport for Socket {
     fn write(&self, frames: Vec<Bytes>) {
-        /// A head of ours is ten bytes at most.
-        const HEAD: usize = 10;
-        let mut batch =
-            BytesMut::with_capacity(frames.iter().map(|frame| HEAD + frame.len()).sum());
-        for frame in frames {
-            frames::put_message(&mut batch, self.kind, &frame);
-        }
-        let session = self.session.clone();
-        self.connection.write(batch.freeze(), move || {
-            if let Some(session) = session.get() {
-                session.written();
-            }
-        });
+        // There is room: a session hands over one batch at a time. An adapter that is gone has told the session.
+        let _ = self.actor.try_send(Write(frames));
     }
 
     fn close(&self, code: u16, reason: &'static str) {
-        self.connection.finish(frames::close(Some(code), reason));
+        let _ = self.actor.try_send(Close { code, reason });
     }
 
     fn cut(&self) {
@@ -239,76 +389,118 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // Too late for a word where all is well: then the end was said before the session went.
         let fault = CloseCode::Internal;
-        self.connection.finish(frames::close(Some(fault.number()), fault.reason()));
+        self.close(fault.number(), fault.reason());
     }
 }
 
-/// Tells the session that its connection is over, even where the server ends the task that reads.
-struct Gone(Rc<OnceCell<SessionHandle>>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        if let Some(session) = self.0.get() {
-            session.gone();
-        }
-    }
+/// The actor of one WebSocket.
+struct Peer {
+    line: Rc<Line>,
+    codec: Codec,
+    /// The fragments of a message that is not whole yet; the watch bounds them.
+    message: BytesMut,
 }
 
-/// Serves a connection until one side has closed it.
-async fn serve(connection: &Connection, first: BytesMut, engine: &Engine, codec: Codec) {
-    let (cell, connection) = (Rc::new(OnceCell::new()), connection.clone());
-    let socket =
-        Socket { connection: connection.clone(), kind: kind(codec), session: cell.clone() };
-    let session = open_session(engine, Box::new(socket), codec);
-    let gone = Gone(cell);
-    let session = gone.0.get_or_init(|| session);
-    match read(&connection, session, FrameReader::new(kind(codec)), first).await {
-        Ended::Closed(code) => connection.finish(frames::close(code, "")),
-        Ended::Broken(Violation { code, reason }) => {
-            connection.finish(frames::close(Some(code), reason));
-        }
-        Ended::Vanished => connection.finish(Bytes::new()),
-    }
+impl Actor for Peer {
+    type Context = WebsocketContext<Self>;
 }
 
-/// How the peer ended a connection.
-enum Ended {
-    /// It closed.
-    Closed(Option<u16>),
-    /// It broke the rules.
-    Broken(Violation),
-    /// It is gone, or the session is.
-    Vanished,
-}
+impl Handler<Write> for Peer {
+    type Result = ();
 
-async fn read(
-    connection: &Connection,
-    session: &SessionHandle,
-    mut frames: FrameReader,
-    first: BytesMut,
-) -> Ended {
-    let mut come = Some(first);
-    while let Some(bytes) = come {
-        let mut unread = &bytes[..];
-        while let Some(incoming) = frames.read(&mut unread) {
-            match incoming {
-                Ok(Incoming::Message(message)) => {
-                    if !session.frame(message).await {
-                        return Ended::Vanished;
-                    }
-                }
-                Ok(Incoming::Ping(payload)) => {
-                    connection.write_aside(frames::pong(&payload));
-                    session.heard();
-                }
-                Ok(Incoming::Pong) => session.heard(),
-                Ok(Incoming::Close(code)) => return Ended::Closed(code),
-                Err(violation) => return Ended::Broken(violation),
+    fn handle(&mut self, Write(frames): Write, ctx: &mut Self::Context) {
+        for frame in frames {
+            if !self.codec.is_text() {
+                ctx.binary(frame);
+                continue;
+            }
+            match frame.try_into() {
+                Ok(text) => ctx.write_raw(ws::Message::Text(text)),
+                Err(error) => tracing::error!(%error, "a frame of ours is no text"),
             }
         }
-        // Not kept while the peer is silent.
-        drop(bytes);
-        come = connection.read().await;
+        self.line.batch.set(true);
     }
-    Ended::Vanished
+}
+
+impl Handler<Close> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Close { code, reason }: Close, ctx: &mut Self::Context) {
+        self.end(End::Session, Some((ws::CloseCode::from(code), reason).into()), ctx);
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Peer {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        match message {
+            Ok(ws::Message::Text(text)) => self.receive(text.into_bytes(), ctx),
+            Ok(ws::Message::Binary(bytes)) => self.receive(bytes, ctx),
+            Ok(ws::Message::Continuation(item)) => self.assemble(item, ctx),
+            Ok(ws::Message::Ping(payload)) => {
+                ctx.pong(&payload);
+                self.heard();
+            }
+            Ok(ws::Message::Pong(_)) => self.heard(),
+            Ok(ws::Message::Close(reason)) => {
+                let code = reason.map(|reason| CloseReason { description: None, ..reason });
+                self.end(End::Peer, code, ctx);
+            }
+            Ok(ws::Message::Nop) => {}
+            Err(error) => {
+                tracing::error!(%error, "the watch let through what cannot be read");
+                let code = Some((ws::CloseCode::Protocol, "the frame breaks RFC 6455").into());
+                self.end(End::Peer, code, ctx);
+            }
+        }
+    }
+
+    /// Nothing more comes: the peer has vanished, and nobody is left to be told, or has broken the rules.
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        self.line.end.set(Some(End::Peer));
+        if let Some(Violation { code, reason }) = self.line.violation.take() {
+            ctx.close(Some((ws::CloseCode::from(code), reason).into()));
+        }
+        ctx.stop();
+    }
+}
+
+impl Peer {
+    fn assemble(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
+        let (part, is_last) = match item {
+            Item::FirstText(part) | Item::FirstBinary(part) | Item::Continue(part) => (part, false),
+            Item::Last(part) => (part, true),
+        };
+        self.message.extend_from_slice(&part);
+        if is_last {
+            let message = std::mem::take(&mut self.message).freeze();
+            self.receive(message, ctx);
+        }
+    }
+
+    /// Hands a message over. Nothing more is read until the session has room for another.
+    fn receive(&mut self, message: Bytes, ctx: &mut WebsocketContext<Self>) {
+        let Some(session) = self.line.session.get() else { return };
+        let taken = session.frame(message);
+        ctx.spawn(taken.into_actor(self).map(|is_taken, peer, _| {
+            // Where the session has ended, the end is on its way.
+            if is_taken {
+                peer.line.room.notify_one();
+            }
+        }));
+    }
+
+    fn heard(&self) {
+        if let Some(session) = self.line.session.get() {
+            session.heard();
+        }
+        self.line.room.notify_one();
+    }
+
+    /// Closes with this code, or with none, after what was written.
+    fn end(&self, end: End, code: Option<CloseReason>, ctx: &mut WebsocketContext<Self>) {
+        self.line.end.set(Some(end));
+        ctx.close(code);
+        ctx.stop();
+    }
 }

@@ -61,6 +61,9 @@ const PURE: &[&str] = &["domain", "protocol"];
 /// The only file that may hold `unsafe`: between fork and exec there is no safe way.
 pub const UNSAFE_FILE: &str = "store/child.rs";
 
+/// The only file that may name the deprecated WebSocket crate.
+pub const WEBSOCKET_FILE: &str = "http/ws.rs";
+
 /// Compiled for tests alone: it compares the TypeScript client's types, which are committed, with those made from ours.
 const GOLDEN_FILE_TEST: &str = "protocol/typescript.rs";
 
@@ -137,7 +140,10 @@ fn actor_crate(file: &File, paths: &[Path]) -> Vec<String> {
     let mut found = Vec::new();
     for path in paths {
         let name = path.segments[0].as_str();
-        if is_actix(name) && !MAY_NAME_ACTIX.contains(&file.module()) {
+        if name == "actix_web_actors" && file.name != WEBSOCKET_FILE {
+            let why = format!("only src/{WEBSOCKET_FILE} names the deprecated `actix_web_actors`");
+            found.push(file.at(path.line, &why));
+        } else if is_actix(name) && !MAY_NAME_ACTIX.contains(&file.module()) {
             let why = format!("`{}` must not know `{name}`", file.module());
             found.push(file.at(path.line, &why));
         }
@@ -147,6 +153,11 @@ fn actor_crate(file: &File, paths: &[Path]) -> Vec<String> {
 
 fn is_actix(name: &str) -> bool {
     name == "actix" || name.starts_with("actix_")
+}
+
+/// Whether a file names the deprecated WebSocket crate.
+pub fn names_websocket_crate(file: &File) -> bool {
+    paths(&file.text).iter().any(|path| path.segments[0] == "actix_web_actors")
 }
 
 /// Refuses `unsafe` and every mention of its lint, except the one that denies it for the crate.
