@@ -330,9 +330,9 @@ async fn a_crowd(app: &App, n: usize, round: usize) -> usize {
     let log = whole_log(alice, &group).await;
     let members = follow(&log);
     let is_notice = |entry: &&Value| entry["content"]["type"] == "notice";
-    let names = log.iter().filter(is_notice).filter_map(|it| it["content"]["name"].as_str());
+    let mut names = log.iter().filter(is_notice).filter_map(|it| it["content"]["name"].as_str());
     let group_now = call(alice, "group.get", json!({"group": group})).await;
-    assert_eq!(group_now["ok"]["name"], names.last().unwrap(), "{group_now}");
+    assert_eq!(group_now["ok"]["name"], names.next_back().unwrap(), "{group_now}");
     assert_eq!(group_now["ok"]["members"], members.len(), "{group_now}");
     let id = alice.0.submit("group.members", json!({"group": group})).await.unwrap();
     let page = reply_to(alice, id).await;

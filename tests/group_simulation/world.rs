@@ -279,7 +279,7 @@ impl World {
             let message = device.outbox.iter().find(open)?;
             let sent = matches!(message.state, State::Unanswered | State::Refused);
             let may = sent && !message.shared && self.store.is_member(slot, sender);
-            may.then(|| Entry { sender, key: message.key, hash: message.hash, edit: None })
+            may.then_some(Entry { sender, key: message.key, hash: message.hash, edit: None })
         })
     }
 
