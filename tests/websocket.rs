@@ -14,12 +14,12 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use common::GIVE_UP_AFTER;
 use common::chat::App;
 use common::frames::{
     BINARY, CLOSE, CONTINUATION, LAST, PING, PONG, TEXT, frame, head, read_frame, shortest,
 };
 use common::node::Node;
+use common::{GIVE_UP_AFTER, resident_kib};
 use rookery::limits;
 use serde_json::{Value, json};
 
@@ -681,4 +681,40 @@ fn every_upgrade_is_answered_as_it_should_be() {
     assert!(answer(&mut stream).starts_with("http/1.1 101 "));
     stream.write_all(&text(2)).unwrap();
     assert_eq!(said(&mut stream, Speaks::Json).unwrap(), "re 2");
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_as_it_comes_and_kept_nowhere() {
+    const PINGS: usize = 200_000;
+    /// Much less than the flood, which is 26 MB.
+    const GROWTH_KIB: u64 = 12 * 1024;
+    let node = Node::start();
+    let mut stream = connect(node.http());
+    stream.write_all(upgrade(&[]).as_bytes()).unwrap();
+    answer(&mut stream);
+    let before = resident_kib(&node);
+    let mut flooding = stream.try_clone().unwrap();
+    let flood = std::thread::spawn(move || {
+        let some = frame(LAST | PING, &[b'p'; 125]).repeat(1000);
+        for _ in 0..PINGS / 1000 {
+            flooding.write_all(&some).unwrap();
+        }
+    });
+
+    let mut most = before;
+    let mut pongs = std::io::BufReader::new(stream.try_clone().unwrap());
+    for nth in 0..PINGS {
+        let mut pong = [0; 127];
+        pongs.read_exact(&mut pong).unwrap();
+        assert_eq!(pong[..2], [LAST | PONG, 125]);
+        if nth % 1000 == 0 {
+            most = most.max(resident_kib(&node));
+        }
+    }
+
+    flood.join().unwrap();
+    println!("resident {before} KiB before, {most} KiB at most");
+    assert!(most <= before + GROWTH_KIB, "{before} KiB before, {most} KiB at most");
+    stream.write_all(&text(1)).unwrap();
+    assert_eq!(said(&mut stream, Speaks::Json).unwrap(), "re 1");
 }
