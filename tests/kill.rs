@@ -1,7 +1,9 @@
-//! Twenty users send to each other while the server, its PostgreSQL and its connections are killed under them.
+//! Twenty users send to each other and in ten groups, some of them asleep now and then, with members who come and go, while
+//! the server, its PostgreSQL and its connections are killed under them.
 //!
 //! Afterwards every acked message is there, once, at the seq that it was acked with, in the order in which its sender sent
-//! it, and no conversation and no inbox has a hole. `cargo test --test kill -- --nocapture` prints the ledger.
+//! it, no conversation and no inbox has a hole, and all members were shown one log. `cargo test --test kill -- --nocapture`
+//! prints the ledger.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +12,8 @@
 )]
 
 mod common;
+#[path = "kill/groups.rs"]
+mod groups;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -31,6 +35,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use groups::{Acked, GROUPS, Latest, Shown};
 
 const USERS: usize = 20;
 /// Sends that each user has unanswered at most.
@@ -91,6 +97,10 @@ fn with(user: usize) -> Conversation {
 async fn send_on(me: usize, client: Client, load: Arc<Load>) -> Sent {
     let sent: Arc<Mutex<Sent>> = Arc::default();
     let room = Arc::new(tokio::sync::Semaphore::new(WINDOW));
+    let peers = (1..USERS).map(|n| with((me + n) % USERS));
+    let mut groups = groups::busy_of(me).into_iter().cycle();
+    let places: Vec<_> =
+        peers.flat_map(|peer| std::iter::once(peer).chain(groups.next())).collect();
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0.. {
         let permit = room.clone().acquire_owned().await.unwrap();
@@ -98,7 +108,7 @@ async fn send_on(me: usize, client: Client, load: Arc<Load>) -> Sent {
             break;
         }
         // Two in a row to each, so that the order within a conversation is at stake.
-        let to = with((me + 1 + n / 2 % (USERS - 1)) % USERS);
+        let to = places[n / 2 % places.len()].clone();
         let content = Content::Text { text: format!("{me}:{n}") };
         let posted = client.post(&to, content).await.unwrap();
         load.posted.fetch_add(1, Ordering::SeqCst);
@@ -123,24 +133,48 @@ async fn send_on(me: usize, client: Client, load: Arc<Load>) -> Sent {
     Arc::try_unwrap(sent).unwrap().into_inner().unwrap()
 }
 
-/// Gathers the inbox as an app would show it, until it has `head` entries.
-async fn watch_inbox(
+/// Up to where a client is to have shown everything.
+#[derive(Clone)]
+struct Goal {
+    inbox: InboxSeq,
+    groups: Vec<(Conversation, Seq)>,
+}
+
+impl Goal {
+    fn is_reached(&self, inbox: &[u64], shown: &Shown) -> bool {
+        let last = |of: &Conversation| shown.get(of).and_then(|shown| shown.last());
+        inbox.len() as u64 >= self.inbox.get()
+            && self.groups.iter().all(|(of, head)| last(of).is_some_and(|(seq, _)| seq >= head))
+    }
+}
+
+/// Gathers the inbox and the groups as an app would show them, until all is there.
+async fn watch_all(
     mut updates: Updates,
-    mut goal: watch::Receiver<Option<InboxSeq>>,
-) -> Vec<u64> {
-    let mut shown = Vec::new();
+    latest: Latest,
+    mut goal: watch::Receiver<Option<Goal>>,
+) -> (Vec<u64>, Shown) {
+    let (mut inbox, mut shown) = (Vec::new(), Shown::new());
     loop {
-        if goal.borrow().is_some_and(|head| shown.len() as u64 >= head.get()) {
-            return shown;
+        if goal.borrow().as_ref().is_some_and(|goal| goal.is_reached(&inbox, &shown)) {
+            return (inbox, shown);
         }
         tokio::select! {
             update = updates.next() => match update.expect("the client goes on") {
                 Update::Received(message) | Update::Sent(message) => {
-                    shown.push(message.inbox.unwrap().get());
+                    latest.lock().unwrap().insert(message.conversation.clone(), message.seq);
+                    match message.inbox {
+                        Some(number) => inbox.push(number.get()),
+                        None => shown
+                            .entry(message.conversation)
+                            .or_default()
+                            .push((message.seq, message.client_msg_id)),
+                    }
                 }
-                Update::Missing { .. } | Update::EpochChanged { .. } | Update::Ended(_) => {
-                    panic!("nothing was lost");
-                }
+                Update::Missing { .. }
+                | Update::MissingInGroup { .. }
+                | Update::EpochChanged { .. }
+                | Update::Ended(_) => panic!("nothing was lost"),
                 _ => {}
             },
             changed = goal.changed() => changed.unwrap(),
@@ -162,7 +196,8 @@ async fn end_connections_in_commits(database: &tokio_postgres::Client) -> usize 
     let ended = database
         .query(
             "select pg_terminate_backend(pid) from pg_stat_activity
-             where state = 'active' and query like '%append_pairs%' and pid <> pg_backend_pid()",
+             where state = 'active' and pid <> pg_backend_pid() and
+               (query like '%append_pairs%' or query like '%into group_messages%' or query like '%change_group(%')",
             &[],
         )
         .await
@@ -211,22 +246,26 @@ fn holes(numbers: impl Iterator<Item = u64>) -> usize {
         .count()
 }
 
-/// Twenty users who send and watch.
+/// Twenty users who send, watch and read, and ten groups of them.
 struct Crowd {
     load: Arc<Load>,
     clients: Vec<Client>,
     senders: Vec<JoinHandle<Sent>>,
-    inboxes: Vec<JoinHandle<Vec<u64>>>,
-    goals: Vec<watch::Sender<Option<InboxSeq>>>,
+    watchers: Vec<JoinHandle<(Vec<u64>, Shown)>>,
+    goals: Vec<watch::Sender<Option<Goal>>>,
+    readers: Vec<JoinHandle<HashMap<Conversation, Seq>>>,
+    /// Who comes and goes, and who speaks now and then, each in a group.
+    others: Vec<(usize, JoinHandle<Acked>)>,
 }
 
 impl Crowd {
-    /// Logs everybody in, then lets them send.
+    /// Logs everybody in and makes the groups, then lets them send.
     async fn gather(node: &Node, secret: &str) -> Self {
         let acked = watch::Sender::new(0);
         let load =
             Arc::new(Load { posted: AtomicU64::new(0), acked, stop: AtomicBool::new(false) });
-        let (mut clients, mut inboxes, mut goals) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut clients, mut watchers, mut goals) = (Vec::new(), Vec::new(), Vec::new());
+        let mut readers = Vec::new();
         for user in 0..USERS {
             let id = UserId::parse(&name(user)).unwrap();
             let token = usersig::sign(secret, AppId::DEFAULT, &id, now(), 3600);
@@ -235,16 +274,27 @@ impl Crowd {
             options.backoff = (Duration::from_millis(50), Duration::from_millis(500));
             let (client, updates) = Client::connect(options).await.unwrap();
             let (goal, told) = watch::channel(None);
-            inboxes.push(tokio::spawn(watch_inbox(updates, told)));
+            let latest = Latest::default();
+            watchers.push(tokio::spawn(watch_all(updates, latest.clone(), told)));
             goals.push(goal);
+            readers.push(tokio::spawn(groups::read_on(client.clone(), latest, load.clone())));
             clients.push(client);
         }
+        groups::make(&clients).await;
         let send = |(me, client): (usize, &Client)| {
             tokio::spawn(send_on(me, client.clone(), load.clone()))
         };
         let senders = clients.iter().enumerate().map(send).collect();
+        let visit = |group: usize| {
+            (group, tokio::spawn(groups::visit(group, clients.clone(), load.clone())))
+        };
+        let wake = |(group, speaker): (usize, usize)| {
+            let client = clients[speaker].clone();
+            (group, tokio::spawn(groups::wake(group, client, load.clone())))
+        };
+        let others = (0..GROUPS).map(visit).chain(groups::quiet().map(wake)).collect();
         load.acks(ACKS_BETWEEN).await;
-        Self { load, clients, senders, inboxes, goals }
+        Self { load, clients, senders, watchers, goals, readers, others }
     }
 
     /// Lets what is under way come to its end, and holds all that was acked against what is stored and was shown.
@@ -255,38 +305,69 @@ impl Crowd {
             sent.push(tokio::time::timeout(GIVE_UP_AFTER, sender).await.unwrap().unwrap());
         }
         let mut ledger = Ledger::default();
+        let mut others = Vec::new();
+        for (group, other) in self.others {
+            let acked = tokio::time::timeout(GIVE_UP_AFTER, other).await.unwrap().unwrap();
+            others.push((group, acked));
+        }
+        let mut cursors = Vec::new();
+        for reader in self.readers {
+            cursors.push(tokio::time::timeout(GIVE_UP_AFTER, reader).await.unwrap().unwrap());
+        }
+        let mut logs = Vec::new();
+        for group in 0..GROUPS {
+            let log = groups::log_of(group, &self.clients, &mut ledger).await;
+            for (_, acked) in others.iter().filter(|(of, _)| *of == group) {
+                groups::hold_against(&log, acked, &mut ledger);
+            }
+            ledger.cursors += groups::cursors_stand(group, &self.clients, &cursors).await;
+            logs.push(log);
+        }
+        let of_others = ledger.acked;
         for (me, client) in self.clients.iter().enumerate() {
             for peer in (0..USERS).filter(|peer| *peer != me) {
                 let history = whole_history(client, &with(peer)).await;
                 ledger.holes += holes(history.iter().map(|message| message.seq.get()));
-                let mut at: HashMap<ClientMsgId, Seq> = HashMap::new();
-                for message in &history {
-                    let first = at.insert(message.client_msg_id, message.seq);
-                    ledger.duplicates += usize::from(first.is_some());
-                }
-                let mut last = Seq::ZERO;
-                for (key, seq) in sent[me].get(&with(peer)).into_iter().flatten() {
-                    let seq = seq.expect("everything was acked");
-                    ledger.acked += 1;
-                    ledger.lost += usize::from(at.get(key) != Some(&seq));
-                    assert!(seq > last, "{key} to {peer} overtook one that {me} sent before it");
-                    last = seq;
-                }
+                let mut keys = HashSet::new();
+                ledger.duplicates +=
+                    history.iter().filter(|message| !keys.insert(message.client_msg_id)).count();
+                hold_sent(&history, sent[me].get(&with(peer)), &mut ledger);
+            }
+            for (group, log) in logs.iter().enumerate() {
+                hold_sent(log, sent[me].get(&groups::conversation(group)), &mut ledger);
             }
             let inbox = whole_inbox(client).await;
             let numbers = inbox.iter().filter_map(|message| message.inbox).map(InboxSeq::get);
             ledger.holes += holes(numbers);
             let head = inbox.last().and_then(|last| last.inbox).unwrap_or_default();
             assert_eq!(inbox.len() as u64, head.get());
-            self.goals[me].send(Some(head)).unwrap();
+            let of_groups = (0..GROUPS).filter(|group| groups::members(*group).contains(&me));
+            let head_of =
+                |group: usize| (groups::conversation(group), logs[group].last().unwrap().seq);
+            let goal = Goal { inbox: head, groups: of_groups.map(head_of).collect() };
+            self.goals[me].send(Some(goal)).unwrap();
         }
-        assert_eq!(ledger.acked as u64, *self.load.acked.borrow());
-        for inbox in self.inboxes {
-            let shown = tokio::time::timeout(GIVE_UP_AFTER, inbox).await.unwrap().unwrap();
-            assert!(shown.is_sorted_by(|one, next| one + 1 == *next), "each once, in order");
+        assert_eq!((ledger.acked - of_others) as u64, *self.load.acked.borrow());
+        let mut shown = Vec::new();
+        for watcher in self.watchers {
+            let (inbox, groups) =
+                tokio::time::timeout(GIVE_UP_AFTER, watcher).await.unwrap().unwrap();
+            assert!(inbox.is_sorted_by(|one, next| one + 1 == *next), "each once, in order");
+            shown.push(groups);
+        }
+        for (group, log) in logs.iter().enumerate() {
+            groups::all_agree(group, log, &shown);
+            ledger.in_groups += log.len();
         }
         ledger
     }
+}
+
+/// Holds what one sent to one conversation against its log.
+fn hold_sent(log: &[Message], sent: Option<&Vec<(ClientMsgId, Option<Seq>)>>, ledger: &mut Ledger) {
+    let acked = sent.into_iter().flatten();
+    let acked: Acked = acked.map(|(key, seq)| (*key, seq.expect("everything was acked"))).collect();
+    groups::hold_against(log, &acked, ledger);
 }
 
 /// What came of a run.
@@ -296,12 +377,17 @@ struct Ledger {
     lost: usize,
     holes: usize,
     duplicates: usize,
+    /// Entries of groups, notices included, that all members were shown in one order.
+    in_groups: usize,
+    /// Cursors in groups that stand where they were told to be, or beyond.
+    cursors: usize,
 }
 
 impl Ledger {
     fn close(&self) {
-        let Self { acked, lost, holes, duplicates } = self;
+        let Self { acked, lost, holes, duplicates, in_groups, cursors } = self;
         println!("acked {acked}, lost {lost}, holes {holes}, duplicates {duplicates}");
+        println!("{in_groups} entries of groups in one order for all, {cursors} cursors stand");
         assert_eq!((*lost, *holes, *duplicates), (0, 0, 0));
     }
 }
@@ -316,6 +402,11 @@ fn outcomes(node: &Node) -> (u64, u64, u64) {
     (unknown, stored, again)
 }
 
+/// A server whose groups fall asleep after a second.
+fn sleepy() -> Options {
+    Options::default().env("ROOKERY__GROUPS__SLEEP_AFTER_S", "1")
+}
+
 fn secret(data_dir: &Path, env: &[(&str, &str)]) -> String {
     let shown = String::from_utf8(run(data_dir, &["key", "show"], env).stdout).unwrap();
     shown.lines().find_map(|line| line.strip_prefix("secret=")).unwrap().to_owned()
@@ -324,9 +415,9 @@ fn secret(data_dir: &Path, env: &[(&str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_acked_is_lost_when_everything_is_killed_under_load() {
     let folder = data_folder();
-    let mut node = Node::start_in(folder.path(), Options::default());
+    let mut node = Node::start_in(folder.path(), sleepy());
     let port = node.http().port().to_string();
-    let again = || Options::default().env("ROOKERY__HTTP__PORT", &port);
+    let again = || sleepy().env("ROOKERY__HTTP__PORT", &port);
     let crowd = Crowd::gather(&node, &secret(folder.path(), &[])).await;
     let load = crowd.load.clone();
 
@@ -355,6 +446,7 @@ async fn nothing_that_was_acked_is_lost_when_everything_is_killed_under_load() {
     }
 
     let ledger = crowd.account().await;
+    println!("groups woken since the last start: {}", metric(&node, "rookery_groups_woken_total "));
     let (unknown, stored, again) = outcomes(&node);
     assert!(unknown > 0 && stored + again > 0, "no unknown outcome was met and resolved");
     ledger.close();
@@ -366,7 +458,7 @@ async fn commits_whose_answers_are_cut_off_are_acked_as_they_were_stored() {
     let postgres = Postgres::start(&[]).await;
     let between = Between::start(postgres.socket_folder());
     let url = format!("host={} user=rookery dbname=postgres", between.folder.path().display());
-    let options = Options::default().env("ROOKERY__DATABASE__URL", &url);
+    let options = sleepy().env("ROOKERY__DATABASE__URL", &url);
     let node = Node::start_in(folder.path(), options);
     let env = [("ROOKERY__DATABASE__URL", url.as_str())];
     let crowd = Crowd::gather(&node, &secret(folder.path(), &env)).await;
