@@ -33,7 +33,7 @@ pub fn conversation(group: usize) -> Conversation {
 }
 
 fn kind(group: usize) -> GroupKind {
-    if group % 2 == 0 { GroupKind::Work } else { GroupKind::Meeting }
+    if group.is_multiple_of(2) { GroupKind::Work } else { GroupKind::Meeting }
 }
 
 /// Who stays in a group; the first one owns it.
