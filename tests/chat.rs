@@ -505,12 +505,15 @@ fn at_a_terminal_a_half_typed_line_survives_what_others_say() {
     alice.shows("(1 unread)");
     alice.write(&format!("line{}\r", "x".repeat(6000)));
     alice.shows("#1 ✓");
+    // Typed faster than it is read.
+    alice.write("/status\rahead\r");
+    alice.shows("#2 ✓");
     alice.write("\u{4}");
 
     alice.shows("ended 0");
     assert!(alice.shows("icanon").contains(" icanon"), "the terminal is as it was");
     let texts = history(&node, "bob", "user:alice");
-    assert_eq!(texts, [format!("half a line{}", "x".repeat(6000))]);
+    assert_eq!(texts, [format!("half a line{}", "x".repeat(6000)), "ahead".to_owned()]);
 }
 
 #[test]
