@@ -740,6 +740,23 @@ mod tests {
     }
 
     #[test]
+    fn a_group_row_that_is_found_at_another_place_was_stored_before_and_is_a_repeat() {
+        let mut line = Line::up();
+        let group = ConversationNo::from_store(7);
+        let epoch = ShardEpoch::from_store(1);
+        let place = GroupPlace { group, epoch, seq: Seq::new(5), counted: 5 };
+        line.after(Input::Append(Row { target: Target::Post(place), ..row(ALICE, 1) }));
+        line.after(Input::Appended(Appended::Unknown));
+
+        let effects = line.after(Input::Fenced(vec![found(1, 2)]));
+
+        assert!(stored(&effects).is_empty(), "its members know it");
+        let known =
+            |outcome: &Outcome| matches!(outcome, Outcome::Known { seq, .. } if seq.get() == 2);
+        assert!(matches!(&effects[..], [Effect::Settled { outcome, .. }] if known(outcome)));
+    }
+
+    #[test]
     fn who_was_handed_something_back_is_not_heard_until_it_knows() {
         let mut line = Line::up();
         line.append(BOB, 0);
