@@ -520,13 +520,16 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         effects: &mut Vec<Effect<P, R, C>>,
     ) {
         let Some(row) = self.take_unsettled(seq, key) else {
-            // Its sender was told that its outcome is not known; now it is, for when it comes again.
-            if !matches!(outcome, Outcome::Refused(_)) {
-                self.settle(sender, key, outcome, effects);
-                // The head may have been loaded before, and members too.
-                if matches!(self.gate, Gate::Open) {
-                    self.gate = Gate::Unloaded;
-                }
+            match outcome {
+                // Overtaken by word of what became of it after all: the journal waits to hear that this came too.
+                Outcome::Refused(why) if why.is_curable() => self.unheard += 1,
+                Outcome::Refused(_) => {}
+                // Its sender was told that its outcome is not known; now it is, for when it comes again.
+                outcome => self.settle(sender, key, outcome, effects),
+            }
+            // The head may have been loaded before, and members too.
+            if matches!(self.gate, Gate::Open) {
+                self.gate = Gate::Unloaded;
             }
             return;
         };

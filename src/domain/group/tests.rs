@@ -235,6 +235,17 @@ fn late_word_of_an_entry_is_not_taken_for_the_one_that_has_its_place_by_now() {
 }
 
 #[test]
+fn word_that_was_overtaken_is_heard_of_all_the_same() {
+    let mut team = Team::of(&[ALICE]);
+    team.post(ALICE, 1);
+
+    team.settle(ALICE, 1, 2, stored(1, 2));
+    assert_eq!(team.settle(ALICE, 1, 2, AWAY), [Effect::Load]);
+
+    assert_eq!(team.after(loaded(2)), [Effect::Heard { group: NO, refused: 1 }]);
+}
+
+#[test]
 fn nothing_goes_again_that_was_behind_one_that_its_sender_has_to_send_again() {
     let mut team = Team::of(&[ALICE]);
     for n in 1..=3 {
