@@ -579,9 +579,10 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         let behind_refused = self.refused_from.filter(|(refused, _)| *refused < seq);
         match (row, why) {
             (Unsettled::Post(post), Refusal::Moved) => match behind_refused {
-                // The journal had it when one before it was refused; it must not overtake that one.
+                // The journal had it when one before it was refused; it must not overtake that one, nor what came since it.
                 Some((_, why)) => {
                     self.settle(post.sender, post.key, Outcome::Refused(why), effects);
+                    self.refuse_what_came_since(why, effects);
                 }
                 None => drop(self.again.insert(seq, post)),
             },
@@ -615,11 +616,18 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     }
 
     fn refuse_all_that_waits(&mut self, why: Refusal, effects: &mut Vec<Effect<P, R, C>>) {
-        let again = std::mem::take(&mut self.again).into_values();
+        for post in std::mem::take(&mut self.again).into_values() {
+            self.settle(post.sender, post.key, Outcome::Refused(why), effects);
+        }
+        self.refuse_what_came_since(why, effects);
+    }
+
+    /// Refuses what has no place yet; what was handed back came before it.
+    fn refuse_what_came_since(&mut self, why: Refusal, effects: &mut Vec<Effect<P, R, C>>) {
         let looking =
             std::mem::take(&mut self.looking).into_values().flat_map(|looking| looking.posts);
         let waiting = std::mem::take(&mut self.waiting);
-        for post in again.chain(looking).chain(waiting).collect::<Vec<_>>() {
+        for post in looking.chain(waiting).collect::<Vec<_>>() {
             self.settle(post.sender, post.key, Outcome::Refused(why), effects);
         }
     }

@@ -277,6 +277,20 @@ fn a_curable_refusal_refuses_all_that_waits_so_that_nothing_overtakes_what_comes
 }
 
 #[test]
+fn nothing_overtakes_what_was_behind_one_that_its_sender_has_to_send_again() {
+    let mut team = Team::of(&[ALICE, BOB]);
+    team.post(BOB, 1);
+    team.post(ALICE, 2);
+    team.settle(BOB, 1, 2, AWAY);
+    assert_eq!(team.post(ALICE, 3), [], "it waits until the head is known");
+
+    let refused = team.settle(ALICE, 2, 3, MOVED);
+
+    let why = Verdict::Curable(Refusal::Unavailable);
+    assert_eq!(told(&refused), [(ALICE, why), (ALICE, why)]);
+}
+
+#[test]
 fn posts_wait_while_a_change_is_on_its_way_and_are_judged_by_what_it_led_to() {
     let mut team = Team::of(&[ALICE, BOB]);
     assert_eq!(appended(&team.post(BOB, 1)), [(2, 1)]);
