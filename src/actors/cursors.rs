@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::engine::{ReadReceipts, Writers};
+use super::mailbox;
 use super::registry::Directory;
 use super::relay::{GroupKey, MemberRead};
 use super::user::CursorsMoved;
@@ -110,8 +111,7 @@ impl CursorActor {
         read_receipts: ReadReceipts,
         writers: Arc<Writers>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(limits::JOURNAL_MAILBOX);
+        mailbox::start_on(arbiter, limits::JOURNAL_MAILBOX, move || {
             let waiting = HashMap::new();
             Self {
                 node,

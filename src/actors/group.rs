@@ -174,7 +174,7 @@ impl GroupActor {
     pub fn start_on(arbiter: &ArbiterHandle, engine: Engine, key: GroupKey) -> Arc<GroupPort> {
         let name = key.clone();
         // A group is woken by those who have something for it, often more than 16 at once.
-        let address = mailbox::start_on(arbiter, limits::GROUP_MAILBOX, move |_| {
+        let address = mailbox::start_on(arbiter, limits::GROUP_MAILBOX, move || {
             let window_ms = engine.shared().settings.dedup_window_ms();
             Self {
                 life: engine.shared().next_life(),

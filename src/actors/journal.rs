@@ -131,8 +131,7 @@ impl JournalActor {
         directory: Arc<Directory>,
         writers: Arc<Writers>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(limits::JOURNAL_MAILBOX);
+        mailbox::start_on(arbiter, limits::JOURNAL_MAILBOX, move || {
             let journal = Journal::new(Instant::now());
             Self { no, node, directory, writers, journal, writer: None, effects: Vec::new() }
         })

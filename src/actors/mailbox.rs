@@ -23,7 +23,7 @@ pub enum TellError {
 pub fn start_on<A>(
     arbiter: &ArbiterHandle,
     capacity: usize,
-    make: impl FnOnce(&mut Context<A>) -> A + Send + 'static,
+    make: impl FnOnce() -> A + Send + 'static,
 ) -> Addr<A>
 where
     A: Actor<Context = Context<A>>,
@@ -31,9 +31,7 @@ where
     let (sender, receiver) = channel(capacity);
     // A thread that has ended drops the receiver: the actor is gone then, and senders are told so.
     let _ = arbiter.spawn_fn(move || {
-        let mut ctx = Context::with_receiver(receiver);
-        let actor = make(&mut ctx);
-        actix::spawn(ctx.into_future(actor));
+        actix::spawn(Context::with_receiver(receiver).into_future(make()));
     });
     Addr::new(sender)
 }

@@ -231,20 +231,17 @@ impl RelayActor {
     pub fn start_on(arbiter: &ArbiterHandle, directory: Arc<Directory>, pool: Pool) -> RelayPort {
         let lost = Arc::new(Lost::default());
         let kept = lost.clone();
-        let address = Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(limits::RELAY_MAILBOX);
-            Self {
-                directory,
-                pool,
-                lost,
-                relays: Vec::new(),
-                free: Vec::new(),
-                by_key: HashMap::new(),
-                subscriptions: HashMap::new(),
-                to_count: Vec::new(),
-                due: VecDeque::new(),
-                counting: 0,
-            }
+        let address = mailbox::start_on(arbiter, limits::RELAY_MAILBOX, move || Self {
+            directory,
+            pool,
+            lost,
+            relays: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            subscriptions: HashMap::new(),
+            to_count: Vec::new(),
+            due: VecDeque::new(),
+            counting: 0,
         });
         RelayPort { address, lost: kept }
     }

@@ -175,11 +175,6 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
         self.pending.is_empty()
     }
 
-    /// Sends that wait for their outcome.
-    pub fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
     /// A session passes a send on.
     pub fn submit(
         &mut self,

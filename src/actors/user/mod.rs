@@ -280,9 +280,7 @@ impl UserActor {
         app: AppId,
         state: Arc<UserState>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |ctx| {
-            // Set here, not in `started`: what is sent before the first poll would see the default of 16.
-            ctx.set_mailbox_capacity(limits::USER_MAILBOX);
+        mailbox::start_on(arbiter, limits::USER_MAILBOX, move || {
             let window_ms = engine.shared().settings.dedup_window_ms();
             Self {
                 life: engine.shared().next_life(),
