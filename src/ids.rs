@@ -95,6 +95,51 @@ name!(
     GroupId
 );
 
+/// The kind of client that a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Platform {
+    /// A browser tab.
+    Web,
+    /// An iPhone or iPad.
+    Ios,
+    /// An Android phone or tablet.
+    Android,
+    /// A Windows computer.
+    Windows,
+    /// A Mac.
+    Macos,
+    /// A Linux computer.
+    Linux,
+    /// A program.
+    Api,
+}
+
+impl Platform {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Web, Self::Ios, Self::Android, Self::Windows, Self::Macos, Self::Linux, Self::Api];
+
+    /// Reads the name under which a platform is stored.
+    pub fn from_store(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|platform| platform.as_str() == raw)
+    }
+
+    /// The name under which the platform travels and is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Ios => "ios",
+            Self::Android => "android",
+            Self::Windows => "windows",
+            Self::Macos => "macos",
+            Self::Linux => "linux",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// A tenant: one application that uses the engine. From 1 to 2^31 − 1, the same as UserSig's `sdkappid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct AppId(i32);

@@ -29,6 +29,27 @@ pub const TOKEN_AHEAD_S: u64 = 60;
 /// The longest opaque paging cursor, in bytes.
 pub const CURSOR_BYTES: usize = 128;
 
+/// Friends of one user.
+pub const FRIENDS: usize = 3_000;
+/// Users that one `presence.get` may name.
+pub const PRESENCE_USERS: usize = 500;
+/// Users that one session watches; beyond it the ones watched for longest make room.
+pub const WATCHED: usize = 200;
+/// For how many seconds `presence.watch` watches when it does not say.
+pub const WATCH_DEFAULT_S: u32 = 300;
+/// For how many seconds `presence.watch` may watch.
+pub const WATCH_MOST_S: u32 = 3_600;
+/// The longest words beside a status, in bytes.
+pub const STATUS_TEXT_BYTES: usize = 128;
+/// Devices of one user that are remembered; of more, those that were ended first are forgotten.
+pub const DEVICES_KEPT: usize = 100;
+/// API keys of one app.
+pub const API_KEYS: usize = 20;
+/// How long before its token runs out a session is told.
+pub const TOKEN_WARNING: Duration = Duration::from_secs(60);
+/// How long a session whose token ran out may take to renew it. Then 4500.
+pub const TOKEN_GRACE: Duration = Duration::from_secs(60);
+
 /// The longest name of a group, in characters.
 pub const GROUP_NAME_CHARS: usize = 30;
 /// Users that one `group.create`, `group.invite` or `group.remove` may name.

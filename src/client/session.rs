@@ -384,6 +384,9 @@ impl Session {
                 driver.tell(Update::ReadCounts { conversation, counts });
             }
             Event::GroupChanged { group } => driver.tell(Update::GroupChanged { group }),
+            Event::FriendChanged { .. }
+            | Event::PresenceChanged(_)
+            | Event::TokenExpiring { .. } => {}
             Event::SyncNeeded {} => self.must_sync = true,
             Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
             Event::Draining { reconnect_after_ms } => {

@@ -4,6 +4,7 @@ pub mod epoch;
 pub mod group;
 pub mod intake;
 pub mod journal;
+pub mod login_policy;
 pub mod order;
 pub mod outbound;
 pub mod policy;

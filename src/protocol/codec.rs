@@ -245,6 +245,16 @@ fn decode_body(cmd: &str, body: Body<'_>) -> Result<Command, ErrorBody> {
         "group.leave" => Command::GroupLeave(typed(body)?),
         "group.remove" => Command::GroupRemove(typed(body)?),
         "group.dissolve" => Command::GroupDissolve(typed(body)?),
+        "token.renew" => Command::TokenRenew(typed(body)?),
+        "device.list" => Command::DeviceList(typed(body)?),
+        "device.kick" => Command::DeviceKick(typed(body)?),
+        "friend.add" => Command::FriendAdd(typed(body)?),
+        "friend.remove" => Command::FriendRemove(typed(body)?),
+        "friend.list" => Command::FriendList(typed(body)?),
+        "presence.set" => Command::PresenceSet(typed(body)?),
+        "presence.get" => Command::PresenceGet(typed(body)?),
+        "presence.watch" => Command::PresenceWatch(typed(body)?),
+        "presence.unwatch" => Command::PresenceUnwatch(typed(body)?),
         unknown => {
             // Cut, because the answer to a long name must not be long.
             let shown: String = unknown.chars().take(64).collect();

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::account::{DeviceKick, FriendRef, Page, TokenRenew};
 use super::content::{Body, Content};
 use super::group::{GroupKind, GroupName};
 use super::object::{object, optional_object};
+use super::presence::{PresenceGet, PresenceSet, PresenceUnwatch, PresenceWatch};
 use crate::ids::{
     AppId, ClientMsgId, Conversation, DeviceId, Epoch, GroupId, InboxSeq, LoginNo,
-    MAX_JSON_INTEGER, Seq, UserId,
+    MAX_JSON_INTEGER, Platform, Seq, UserId,
 };
 use crate::limits;
 
@@ -57,6 +59,26 @@ pub enum Command {
     GroupRemove(GroupUsers),
     /// `group.dissolve`
     GroupDissolve(GroupRef),
+    /// `token.renew`
+    TokenRenew(TokenRenew),
+    /// `device.list`
+    DeviceList(Page),
+    /// `device.kick`
+    DeviceKick(DeviceKick),
+    /// `friend.add`
+    FriendAdd(FriendRef),
+    /// `friend.remove`
+    FriendRemove(FriendRef),
+    /// `friend.list`
+    FriendList(Page),
+    /// `presence.set`
+    PresenceSet(PresenceSet),
+    /// `presence.get`
+    PresenceGet(PresenceGet),
+    /// `presence.watch`
+    PresenceWatch(PresenceWatch),
+    /// `presence.unwatch`
+    PresenceUnwatch(PresenceUnwatch),
 }
 
 impl Command {
@@ -83,42 +105,16 @@ impl Command {
             Self::GroupLeave(_) => "group.leave",
             Self::GroupRemove(_) => "group.remove",
             Self::GroupDissolve(_) => "group.dissolve",
-        }
-    }
-}
-
-/// The kind of client that a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub enum Platform {
-    /// A browser tab.
-    Web,
-    /// An iPhone or iPad.
-    Ios,
-    /// An Android phone or tablet.
-    Android,
-    /// A Windows computer.
-    Windows,
-    /// A Mac.
-    Macos,
-    /// A Linux computer.
-    Linux,
-    /// A program.
-    Api,
-}
-
-impl Platform {
-    /// The name under which the platform travels and is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Ios => "ios",
-            Self::Android => "android",
-            Self::Windows => "windows",
-            Self::Macos => "macos",
-            Self::Linux => "linux",
-            Self::Api => "api",
+            Self::TokenRenew(_) => "token.renew",
+            Self::DeviceList(_) => "device.list",
+            Self::DeviceKick(_) => "device.kick",
+            Self::FriendAdd(_) => "friend.add",
+            Self::FriendRemove(_) => "friend.remove",
+            Self::FriendList(_) => "friend.list",
+            Self::PresenceSet(_) => "presence.set",
+            Self::PresenceGet(_) => "presence.get",
+            Self::PresenceWatch(_) => "presence.watch",
+            Self::PresenceUnwatch(_) => "presence.unwatch",
         }
     }
 }

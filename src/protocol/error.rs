@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::command::Device;
 use crate::ids::{ClientMsgId, UnixMs};
 
 /// Why a command was not carried out. Stable: clients branch on it.
@@ -125,6 +126,10 @@ pub struct ErrorBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "string"))]
     pub client_msg_id: Option<ClientMsgId>,
+    /// The devices that are in, where the app turns newcomers away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub devices: Option<Vec<Device>>,
 }
 
 impl ErrorBody {
@@ -137,6 +142,7 @@ impl ErrorBody {
             field: None,
             server_time_ms: None,
             client_msg_id: None,
+            devices: None,
         }
     }
 
@@ -174,8 +180,10 @@ pub enum CloseCode {
     TooFast,
     /// 4500: the token does not hold.
     BadToken,
-    /// 4501: another session won.
+    /// 4501: another session won, or the session was ended by a decision.
     Kicked,
+    /// 4502: the token was revoked.
+    Revoked,
     /// 4503: the user may not log in.
     Banned,
     /// 4504: what the client speaks is not this protocol.
@@ -183,7 +191,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Normal,
         Self::TooLarge,
         Self::Internal,
@@ -194,6 +202,7 @@ impl CloseCode {
         Self::TooFast,
         Self::BadToken,
         Self::Kicked,
+        Self::Revoked,
         Self::Banned,
         Self::NotThisProtocol,
     ];
@@ -211,6 +220,7 @@ impl CloseCode {
             Self::TooFast => 4005,
             Self::BadToken => 4500,
             Self::Kicked => 4501,
+            Self::Revoked => 4502,
             Self::Banned => 4503,
             Self::NotThisProtocol => 4504,
         }
@@ -228,7 +238,8 @@ impl CloseCode {
             Self::NoLogin => "no login in time",
             Self::TooFast => "too many sends wait for their order",
             Self::BadToken => "the token does not hold",
-            Self::Kicked => "another session took its place",
+            Self::Kicked => "the session was ended by a decision",
+            Self::Revoked => "the token was revoked",
             Self::Banned => "the user may not log in",
             Self::NotThisProtocol => "this is not the protocol that is spoken here",
         }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::account::FriendState;
 use super::content::Content;
 use super::error::CloseCode;
+use super::presence::Presences;
 use super::received;
 use crate::ids::{
     ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, MessageId, Seq, UnixMs, UserId,
@@ -42,6 +44,25 @@ pub enum Event {
         #[cfg_attr(test, ts(type = "string"))]
         group: GroupId,
     },
+    /// Somebody became a friend, or ceases to be one.
+    #[serde(rename = "friend.changed")]
+    FriendChanged {
+        /// Who.
+        #[cfg_attr(test, ts(type = "string"))]
+        user: UserId,
+        /// What they are from now on.
+        state: FriendState,
+    },
+    /// How friends and those who are watched are now, and oneself. Changes within a second are joined.
+    #[serde(rename = "presence.changed")]
+    PresenceChanged(Presences),
+    /// The session's token runs out soon; from then on only `token.renew` and `logout` are carried out.
+    #[serde(rename = "token.expiring")]
+    TokenExpiring {
+        /// When.
+        #[cfg_attr(test, ts(type = "number"))]
+        expires_at_ms: UnixMs,
+    },
     /// Pushes were left out; none come until the client's `sync` arrives.
     #[serde(rename = "sync.needed")]
     SyncNeeded {},
@@ -50,7 +71,7 @@ pub enum Event {
     Kicked {
         /// Why.
         reason: KickReason,
-        /// The device whose login did it, where one did.
+        /// The device that did it by its login or by a command, where one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional, type = "string"))]
         by: Option<DeviceId>,
@@ -175,6 +196,10 @@ pub enum DeliveredBy {
 pub enum KickReason {
     /// The same device logged in again.
     Replaced,
-    /// The user has as many sessions as a user may have, and this was the oldest.
+    /// The app does not let the two be logged in at once, or not as many.
     Policy,
+    /// The user, or the app's backend, ended the session.
+    Kicked,
+    /// The token that it was logged in with was revoked.
+    Revoked,
 }

@@ -2,6 +2,7 @@
 //!
 //! One set of serde types is the source; knows no socket, no clock and no rule.
 
+mod account;
 pub mod codec;
 mod command;
 mod content;
@@ -10,15 +11,20 @@ mod event;
 mod group;
 mod msgpack;
 mod object;
+mod presence;
 mod received;
 mod reply;
 #[cfg(test)]
 mod typescript;
 
+pub use account::{
+    DeviceKick, DeviceRow, DevicesEnded, DevicesPage, Friend, FriendRef, FriendReply, FriendState,
+    FriendsPage, Page, TokenRenew, TokenRenewed,
+};
 pub use command::{
     After, Command, ConversationList, CursorCommand, Device, GroupCreate, GroupList, GroupMembers,
     GroupRef, GroupSeqs, GroupUpdate, GroupUsers, History, Inbox, Limit, Login, Logout, Ping,
-    Platform, Resume, Send, Sync,
+    Resume, Send, Sync,
 };
 pub use content::{Body, Content, Notice, NoticeAction, UnknownContent};
 pub use error::{CloseCode, Code, ErrorBody};
@@ -27,10 +33,16 @@ pub use group::{
     GroupChanged, GroupCreated, GroupHead, GroupInfo, GroupKind, GroupName, GroupSummary,
     GroupsPage, Member, MembersPage, Role,
 };
+pub use presence::{
+    DeviceState, LastSeen, PlatformPresence, Presence, PresenceGet, PresenceSet, PresenceState,
+    PresenceUnwatch, PresenceWatch, Presences, Status, StatusText, Watching,
+};
 pub use reply::{
     Behind, ConversationRow, ConversationsPage, CursorReply, Empty, HistoryPage, InboxPage, Limits,
     LoggedIn, Peer, Pong, Reply, Sent, Synced,
 };
+
+pub use crate::ids::Platform;
 
 /// The WebSocket subprotocol of the JSON codec.
 pub const SUBPROTOCOL_JSON: &str = "rookery.v1.json";

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{DevicesEnded, DevicesPage, FriendReply, FriendsPage, TokenRenewed};
 use super::command::{After, GroupSeqs};
 use super::event::{DeliveredBy, Message};
 use super::group::{
     GroupChanged, GroupCreated, GroupHead, GroupInfo, GroupSummary, GroupsPage, MembersPage,
 };
+use super::presence::{Presences, Watching};
 use crate::ids::{Conversation, Epoch, InboxSeq, LoginNo, MessageId, Seq, UnixMs};
 
 /// The `ok` of a reply.
@@ -15,7 +17,7 @@ use crate::ids::{Conversation, Epoch, InboxSeq, LoginNo, MessageId, Seq, UnixMs}
 pub enum Reply {
     /// To `login`.
     LoggedIn(Box<LoggedIn>),
-    /// To `logout`.
+    /// To `logout` and `presence.unwatch`.
     Empty(Empty),
     /// To `ping`.
     Pong(Pong),
@@ -41,6 +43,20 @@ pub enum Reply {
     Members(MembersPage),
     /// To the commands that change a group.
     GroupChanged(GroupChanged),
+    /// To `token.renew`.
+    TokenRenewed(TokenRenewed),
+    /// To `device.list`.
+    Devices(DevicesPage),
+    /// To `device.kick`.
+    DevicesEnded(DevicesEnded),
+    /// To `friend.add` and `friend.remove`.
+    Friend(FriendReply),
+    /// To `friend.list`.
+    Friends(FriendsPage),
+    /// To `presence.set` and `presence.get`.
+    Presences(Presences),
+    /// To `presence.watch`.
+    Watching(Watching),
 }
 
 /// An `ok` that says no more than that.

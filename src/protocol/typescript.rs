@@ -41,6 +41,10 @@ fn generate() -> String {
     declare!(ConversationList, ConversationRow, ConversationsPage);
     declare!(GroupCreate, GroupCreated, GroupRef, GroupList, GroupsPage, GroupUpdate);
     declare!(GroupMembers, MembersPage, GroupUsers, GroupChanged);
+    declare!(TokenRenew, TokenRenewed, Page, DeviceRow, DevicesPage, DeviceKick, DevicesEnded);
+    declare!(FriendRef, FriendState, FriendReply, Friend, FriendsPage);
+    declare!(PresenceState, DeviceState, Status, LastSeen, PlatformPresence, Presence, Presences);
+    declare!(PresenceSet, PresenceGet, PresenceWatch, PresenceUnwatch, Watching);
     declare!(Code, ErrorBody, KickReason, ReadEvent, ReadCount, Event);
 
     out.push_str("\n/** Each command with its body and the `ok` of its reply. */\nexport interface Commands {\n");
@@ -75,6 +79,16 @@ fn generate() -> String {
         "group.leave": GroupRef => GroupChanged,
         "group.remove": GroupUsers => GroupChanged,
         "group.dissolve": GroupRef => GroupChanged,
+        "token.renew": TokenRenew => TokenRenewed,
+        "device.list": Page => DevicesPage,
+        "device.kick": DeviceKick => DevicesEnded,
+        "friend.add": FriendRef => FriendReply,
+        "friend.remove": FriendRef => FriendReply,
+        "friend.list": Page => FriendsPage,
+        "presence.set": PresenceSet => Presences,
+        "presence.get": PresenceGet => Presences,
+        "presence.watch": PresenceWatch => Watching,
+        "presence.unwatch": PresenceUnwatch => Empty,
     }
     out.push_str("}\n");
     tidied(&out)
@@ -117,6 +131,9 @@ declared!(Login, LoggedIn, Ping, Pong, Sync, Synced, Send, Sent, CursorCommand, 
 declared!(Inbox, InboxPage, History, HistoryPage, ConversationList, ConversationsPage);
 declared!(GroupCreate, GroupCreated, GroupRef, GroupInfo, GroupList, GroupsPage, GroupUpdate);
 declared!(GroupMembers, MembersPage, GroupUsers, GroupChanged);
+declared!(TokenRenew, TokenRenewed, Page, DevicesPage, DeviceKick, DevicesEnded);
+declared!(FriendRef, FriendReply, FriendsPage);
+declared!(PresenceSet, PresenceGet, PresenceWatch, PresenceUnwatch, Presences, Watching);
 
 macro_rules! without_fields {
     ($($name:ident),*) => { $(impl Shape for $name {

@@ -461,6 +461,186 @@ export type GroupChanged = {
   users?: Array<string>;
 };
 
+/** The body of `token.renew`. */
+export type TokenRenew = {
+  /** A new UserSig of the session's user, signed by the app's backend. */
+  token: string;
+};
+
+/** The reply to `token.renew`. */
+export type TokenRenewed = {
+  /** Until when the session may go on with it. */
+  expires_at_ms: number;
+};
+
+/** The body of the lists that are asked for by page and nothing else: `device.list`, `friend.list`. */
+export type Page = {
+  /** Where the page begins, as the last reply's `next` gave it. */
+  after?: string;
+  /** Rows, 50 when left out, at most 200. */
+  limit?: number;
+};
+
+/** One device of a user. */
+export type DeviceRow = {
+  /** The device. */
+  device: Device;
+  /** Whether it has a session. */
+  online: boolean;
+  /** Whether it is the one that asks; absent means no. */
+  current?: boolean;
+  /** Its last login. */
+  login_no: string;
+  /** When that was. */
+  logged_in_at_ms: number;
+  /** When its last session ended; absent while it has one. */
+  ended_at_ms?: number;
+};
+
+/** The reply to `device.list`: the devices that the user has logged in from, last login first. */
+export type DevicesPage = {
+  /** The rows. */
+  devices: Array<DeviceRow>;
+  /** Where the next page begins, if there is one. */
+  next?: string;
+};
+
+/** The body of `device.kick`: either `device` or `all`. */
+export type DeviceKick = {
+  /** The device whose session ends; also one's own. */
+  device?: string;
+  /** Its platform, where one id is used on several; without it, on all of them. */
+  platform?: Platform;
+  /** Whether all sessions of the user end but the one that asks; absent means no. */
+  all?: boolean;
+};
+
+/** The reply to `device.kick`: the sessions that it ended. None of them comes back by itself. */
+export type DevicesEnded = {
+  /** Whose sessions were ended; none when nobody was in. */
+  ended: Array<Device>;
+};
+
+/** The body of `friend.add` and `friend.remove`. */
+export type FriendRef = {
+  /** Who. */
+  user: string;
+};
+
+/** What somebody is to a user. */
+export type FriendState = "friends" | "none";
+
+/** The reply to `friend.add` and `friend.remove`. */
+export type FriendReply = {
+  /** What the two are from now on. */
+  state: FriendState;
+};
+
+/** A friend. */
+export type Friend = {
+  /** Who. */
+  user: string;
+  /** Since when. */
+  since_ms: number;
+};
+
+/** The reply to `friend.list`, by their ids. */
+export type FriendsPage = {
+  /** The rows. */
+  friends: Array<Friend>;
+  /** Where the next page begins, if there is one. */
+  next?: string;
+};
+
+/** Whether a device, or a user by the best of their devices, is there. */
+export type PresenceState = "online" | "background" | "offline";
+
+/** Whether a connected device is in front of its user. */
+export type DeviceState = "online" | "background";
+
+/** What a user says of themselves. */
+export type Status = "available" | "away" | "busy" | "dnd" | "invisible";
+
+/** Who sees when a user was last there. */
+export type LastSeen = "everyone" | "friends" | "nobody";
+
+/** The best device of one platform. */
+export type PlatformPresence = {
+  /** The platform. */
+  platform: Platform;
+  /** Whether it is in front. */
+  state: DeviceState;
+};
+
+/** Whether somebody is there, as far as the reader may see. */
+export type Presence = {
+  /** Who. */
+  user: string;
+  /** The best of their devices. */
+  state: PresenceState;
+  /** What they are there with, the best first; absent when offline. */
+  platforms?: Array<PlatformPresence>;
+  /** What they say of themselves; absent when offline. Only oneself sees `invisible`. */
+  status?: Status;
+  /** The words beside it. */
+  text?: string;
+  /** Until when that holds. */
+  until_ms?: number;
+  /** When they were last there, to the minute; only when offline, and only to those who may see it. */
+  last_seen_ms?: number;
+};
+
+/** The reply to `presence.get` and `presence.set`, and the body of `presence.changed`: each user once, in the order in
+* which they were asked for. */
+export type Presences = {
+  /** The rows. */
+  presences: Array<Presence>;
+};
+
+/** The body of `presence.set`: what is left out stays as it is. */
+export type PresenceSet = {
+  /** Whether this device is in front; each login begins in front. */
+  state?: DeviceState;
+  /** What the user says of themselves, on all devices. Takes the place of the former status, words and end included. */
+  status?: Status;
+  /** The words beside `status`, at most 128 bytes; none when left out. */
+  text?: string;
+  /** Until when `status` holds; then it is `available` without words. Without it, until it is set again. */
+  until_ms?: number;
+  /** Who sees from now on when the user was last there. */
+  last_seen?: LastSeen;
+};
+
+/** The body of `presence.get`. */
+export type PresenceGet = {
+  /** Of whom, at most 500; one who is named twice is answered once. */
+  users: Array<string>;
+};
+
+/** The body of `presence.watch`. */
+export type PresenceWatch = {
+  /** Whom to watch, at most 200; one who is watched already is watched for longer. */
+  users: Array<string>;
+  /** For how many seconds, from 1 to 3600; 300 when left out. */
+  ttl_s?: number;
+};
+
+/** The body of `presence.unwatch`. */
+export type PresenceUnwatch = {
+  /** Whom not to watch any more; everyone when left out. */
+  users?: Array<string>;
+};
+
+/** The reply to `presence.watch`. */
+export type Watching = {
+  /** How those who were named are; changes follow as `presence.changed`. */
+  presences: Array<Presence>;
+  /** Until when they are watched. */
+  until_ms: number;
+  /** Who had to make room, and is not watched any more: the ones watched for longest. */
+  dropped?: Array<string>;
+};
+
 /** Why a command was not carried out. Stable: clients branch on it. */
 export type Code = "bad_request" | "unknown_command" | "too_large" | "not_logged_in" | "bad_token" | "token_expired" | "forbidden" | "not_found" | "not_a_member" | "full" | "conflict" | "key_reused" | "stale_key" | "clock_ahead" | "order_broken" | "rate_limited" | "busy" | "unavailable" | "outcome_unknown";
 
@@ -478,10 +658,12 @@ export type ErrorBody = {
   server_time_ms?: number;
   /** The message that must come first. */
   client_msg_id?: string;
+  /** The devices that are in, where the app turns newcomers away. */
+  devices?: Array<Device>;
 };
 
 /** Why a session was ended by a decision. */
-export type KickReason = "replaced" | "policy";
+export type KickReason = "replaced" | "policy" | "kicked" | "revoked";
 
 /** The body of the event `message.read`. */
 export type ReadEvent = {
@@ -519,10 +701,18 @@ export type Event = { "event": "message.new", "body": Message } | { "event": "me
   } } | { "event": "message.read", "body": ReadEvent } | { "event": "group.changed", "body": {
     /** The group. */
     group: string;
+  } } | { "event": "friend.changed", "body": {
+    /** Who. */
+    user: string;
+    /** What they are from now on. */
+    state: FriendState;
+  } } | { "event": "presence.changed", "body": Presences } | { "event": "token.expiring", "body": {
+    /** When. */
+    expires_at_ms: number;
   } } | { "event": "sync.needed", "body": Record<symbol, never> } | { "event": "session.kicked", "body": {
     /** Why. */
     reason: KickReason;
-    /** The device whose login did it, where one did. */
+    /** The device that did it by its login or by a command, where one did. */
     by?: string;
     /** When. */
     at_ms: number;
@@ -560,4 +750,14 @@ export interface Commands {
   "group.leave": { body: GroupRef; reply: GroupChanged };
   "group.remove": { body: GroupUsers; reply: GroupChanged };
   "group.dissolve": { body: GroupRef; reply: GroupChanged };
+  "token.renew": { body: TokenRenew; reply: TokenRenewed };
+  "device.list": { body: Page; reply: DevicesPage };
+  "device.kick": { body: DeviceKick; reply: DevicesEnded };
+  "friend.add": { body: FriendRef; reply: FriendReply };
+  "friend.remove": { body: FriendRef; reply: FriendReply };
+  "friend.list": { body: Page; reply: FriendsPage };
+  "presence.set": { body: PresenceSet; reply: Presences };
+  "presence.get": { body: PresenceGet; reply: Presences };
+  "presence.watch": { body: PresenceWatch; reply: Watching };
+  "presence.unwatch": { body: PresenceUnwatch; reply: Record<string, never> };
 }

@@ -126,7 +126,17 @@ impl SessionActor {
             | Command::Read(_)
             | Command::Inbox(_)
             | Command::History(_)
-            | Command::ConversationList(_) => {}
+            | Command::ConversationList(_)
+            | Command::TokenRenew(_)
+            | Command::DeviceList(_)
+            | Command::DeviceKick(_)
+            | Command::FriendAdd(_)
+            | Command::FriendRemove(_)
+            | Command::FriendList(_)
+            | Command::PresenceSet(_)
+            | Command::PresenceGet(_)
+            | Command::PresenceWatch(_)
+            | Command::PresenceUnwatch(_) => {}
         }
     }
 

@@ -3,9 +3,11 @@
 //! Knows no transport: frames come in and go out through an adapter, one batch at a time, so that a socket that does not
 //! read costs a bounded queue here and nothing anywhere else. Knows nothing of SQL.
 
+mod account;
 mod groups;
 mod handle;
 mod login;
+mod presence;
 mod sends;
 
 use std::num::NonZeroU32;
@@ -540,6 +542,21 @@ impl SessionActor {
                     reads::conversations(&engine, &who, ask).await.map(Reply::Conversations)
                 });
             }
+            (
+                command
+                @ (Command::TokenRenew(_) | Command::DeviceList(_) | Command::DeviceKick(_)),
+                Some((who, _)),
+            ) => self.account_command(id, command, who, ctx),
+            (
+                command @ (Command::FriendAdd(_)
+                | Command::FriendRemove(_)
+                | Command::FriendList(_)
+                | Command::PresenceSet(_)
+                | Command::PresenceGet(_)
+                | Command::PresenceWatch(_)
+                | Command::PresenceUnwatch(_)),
+                Some((who, _)),
+            ) => self.presence_command(id, command, who, ctx),
             (command, Some((who, _))) => self.group_command(id, command, who, ctx),
         }
     }
