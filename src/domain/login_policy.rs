@@ -274,7 +274,7 @@ pub fn decide(policy: &LoginPolicy, known: &[Known], newcomer: &Newcomer) -> Dec
     if policy.on_conflict == OnConflict::RefuseNewcomer {
         return Decision::Refused { by: in_way };
     }
-    if newcomer.resumes.is_some_and(|resumed| in_way.iter().any(|it| it.login_no > resumed)) {
+    if newcomer.resumes.is_some_and(|resumed| in_way.iter().any(|it| it.login_no >= resumed)) {
         return Decision::Lost;
     }
     Decision::In { ends: in_way }
@@ -298,4 +298,268 @@ pub fn misfits(policy: &LoginPolicy, known: &[Known]) -> Vec<Known> {
         }
     }
     misfits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn device(name: &str) -> DeviceId {
+        DeviceId::parse(name).unwrap()
+    }
+
+    fn known(platform: Platform, name: &str, login_no: i64, session: Session) -> Known {
+        let login_no = LoginNo::from_store(login_no);
+        Known { platform, device: device(name), name: None, login_no, session }
+    }
+
+    fn is_in(platform: Platform, name: &str, login_no: i64) -> Known {
+        known(platform, name, login_no, Session::In)
+    }
+
+    fn newcomer(platform: Platform, name: &str) -> Newcomer {
+        Newcomer { platform, device: device(name), resumes: None }
+    }
+
+    fn resuming(platform: Platform, name: &str, login_no: i64) -> Newcomer {
+        Newcomer { resumes: Some(LoginNo::from_store(login_no)), ..newcomer(platform, name) }
+    }
+
+    fn policy(mode: Mode) -> LoginPolicy {
+        LoginPolicy { mode, ..LoginPolicy::default() }
+    }
+
+    fn names(these: &[Known]) -> Vec<&str> {
+        these.iter().map(|it| it.device.as_str()).collect()
+    }
+
+    #[track_caller]
+    fn assert_ends(decision: &Decision, expected: &[&str]) {
+        let Decision::In { ends } = decision else { panic!("it did not come in: {decision:?}") };
+        assert_eq!(names(ends), expected);
+    }
+
+    #[test]
+    fn each_mode_ends_whom_its_row_of_the_table_names() {
+        use Platform::*;
+        let phone = [Ios, Android];
+        let desktop = [Windows, Macos, Linux];
+        for mode in Mode::ALL {
+            for new in Platform::ALL {
+                for old in Platform::ALL {
+                    let native = |it| phone.contains(&it) || desktop.contains(&it);
+                    let same_class = (phone.contains(&new) && phone.contains(&old))
+                        || (desktop.contains(&new) && desktop.contains(&old));
+                    let ended = match mode {
+                        Mode::Single => true,
+                        Mode::NativeAndWeb => native(new) && native(old),
+                        Mode::PerClass => same_class,
+                        Mode::All => false,
+                    };
+
+                    let decision =
+                        decide(&policy(mode), &[is_in(old, "old", 1)], &newcomer(new, "new"));
+
+                    let expected: &[&str] = if ended { &["old"] } else { &[] };
+                    assert_ends(&decision, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_device_never_conflicts_with_itself() {
+        for mode in Mode::ALL {
+            let policy =
+                LoginPolicy { mode, on_conflict: OnConflict::RefuseNewcomer, ..policy(mode) };
+            let own = is_in(Platform::Ios, "phone", 7);
+
+            assert_ends(&decide(&policy, &[own], &newcomer(Platform::Ios, "phone")), &[]);
+        }
+    }
+
+    #[test]
+    fn past_the_cap_of_a_platform_the_oldest_goes() {
+        let mut tabs: Vec<Known> =
+            (1..=10).map(|no| is_in(Platform::Web, &format!("tab{no}"), no)).collect();
+        let (per_class, all) = (policy(Mode::PerClass), policy(Mode::All));
+        assert_ends(&decide(&per_class, &tabs[..9], &newcomer(Platform::Web, "new")), &[]);
+        assert_ends(&decide(&per_class, &tabs, &newcomer(Platform::Web, "new")), &["tab1"]);
+
+        tabs.extend((11..=13).map(|no| is_in(Platform::Ios, &format!("phone{no}"), no)));
+        assert_ends(&decide(&all, &tabs, &newcomer(Platform::Ios, "new")), &["phone11"]);
+        let narrow = LoginPolicy { caps: Caps::default().with(Platform::Web, 2).unwrap(), ..all };
+        let ends: Vec<String> = (1..=9).map(|no| format!("tab{no}")).collect();
+        let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
+        assert_ends(&decide(&narrow, &tabs, &newcomer(Platform::Web, "new")), &ends);
+    }
+
+    #[test]
+    fn no_policy_lets_in_more_sessions_than_a_user_may_have() {
+        let mut caps = Caps::default();
+        for platform in Platform::ALL {
+            caps = caps.with(platform, limits::SESSIONS_PER_USER).unwrap();
+        }
+        let policy = LoginPolicy { caps, ..policy(Mode::All) };
+        let most = limits::SESSIONS_PER_USER as i64;
+        let all: Vec<Known> = (1..=most)
+            .map(|no| is_in(Platform::ALL[no as usize % 7], &format!("d{no}"), no))
+            .collect();
+
+        assert_ends(&decide(&policy, &all[1..], &newcomer(Platform::Web, "new")), &[]);
+        assert_ends(&decide(&policy, &all, &newcomer(Platform::Web, "new")), &["d1"]);
+    }
+
+    #[test]
+    fn caps_have_bounds() {
+        for wrong in [0, limits::SESSIONS_PER_USER + 1] {
+            assert_eq!(Caps::default().with(Platform::Web, wrong), None);
+        }
+        for right in [1, limits::SESSIONS_PER_USER] {
+            assert_eq!(
+                Caps::default().with(Platform::Web, right).unwrap().of(Platform::Web),
+                right
+            );
+        }
+    }
+
+    #[test]
+    fn a_newcomer_is_refused_where_those_that_are_in_stay() {
+        let refuse =
+            LoginPolicy { on_conflict: OnConflict::RefuseNewcomer, ..policy(Mode::PerClass) };
+        let known = [
+            is_in(Platform::Android, "phone", 1),
+            is_in(Platform::Web, "tab", 2),
+            known(Platform::Ios, "other", 3, Session::Over),
+        ];
+
+        let refused = decide(&refuse, &known, &newcomer(Platform::Ios, "new"));
+
+        let Decision::Refused { by } = refused else { panic!("{refused:?}") };
+        assert_eq!(names(&by), ["phone"]);
+        assert_ends(&decide(&refuse, &known, &newcomer(Platform::Macos, "new")), &[]);
+    }
+
+    #[test]
+    fn a_resume_never_beats_what_was_decided_after_its_session() {
+        use EndedBy::*;
+        let per_class = policy(Mode::PerClass);
+        for why in [Policy, Kick, Revocation, Deactivation] {
+            let own = known(Platform::Ios, "phone", 4, Session::Ended(why));
+            let resume = resuming(Platform::Ios, "phone", 4);
+            assert_eq!(decide(&per_class, &[own.clone()], &resume), Decision::Lost);
+            // A person who presses the button comes in.
+            assert_ends(&decide(&per_class, &[own], &newcomer(Platform::Ios, "phone")), &[]);
+        }
+
+        let newer = is_in(Platform::Android, "newer", 5);
+        let resume = resuming(Platform::Ios, "phone", 4);
+        let own = known(Platform::Ios, "phone", 4, Session::Over);
+        assert_eq!(decide(&per_class, &[own.clone(), newer], &resume), Decision::Lost);
+        let older = is_in(Platform::Android, "older", 3);
+        assert_ends(&decide(&per_class, &[own, older], &resume), &["older"]);
+    }
+
+    #[test]
+    fn a_resume_whose_former_answer_was_lost_goes_on_with_its_own_device() {
+        let own = is_in(Platform::Ios, "phone", 9);
+        let resume = resuming(Platform::Ios, "phone", 8);
+        assert_ends(&decide(&policy(Mode::Single), &[own], &resume), &[]);
+
+        let ended = known(Platform::Ios, "phone", 9, Session::Ended(EndedBy::Kick));
+        assert_eq!(decide(&policy(Mode::Single), &[ended], &resume), Decision::Lost);
+    }
+
+    #[test]
+    fn two_phones_that_come_back_by_themselves_do_not_push_each_other_out_for_ever() {
+        let single = policy(Mode::Single);
+        // A was in with 1, B pressed the button and got 2, A's link had been lost before it heard of that.
+        let a = known(Platform::Ios, "a", 1, Session::Ended(EndedBy::Policy));
+        let b = is_in(Platform::Android, "b", 2);
+
+        assert_eq!(decide(&single, &[a, b], &resuming(Platform::Ios, "a", 1)), Decision::Lost);
+    }
+
+    fn any_known() -> impl Strategy<Value = Vec<Known>> {
+        let one = (0..Platform::ALL.len(), 0..3u8, 0..4u8);
+        proptest::collection::vec(one, 0..90).prop_map(|all| {
+            let mut seen = std::collections::HashSet::new();
+            let all = all.into_iter().enumerate().map(|(no, (platform, name, session))| {
+                let name = format!("d{name}-{}", no % 13);
+                let session = match session {
+                    0 => Session::Over,
+                    1 => Session::Ended(EndedBy::Kick),
+                    _ => Session::In,
+                };
+                known(Platform::ALL[platform], &name, no as i64 + 1, session)
+            });
+            all.filter(|it| seen.insert((it.platform, it.device.clone()))).collect()
+        })
+    }
+
+    fn fits(policy: &LoginPolicy, standing: &[&Known]) -> bool {
+        standing.len() <= limits::SESSIONS_PER_USER
+            && Platform::ALL.into_iter().all(|platform| {
+                let on_it = standing.iter().filter(|it| it.platform == platform).count();
+                on_it <= policy.caps.of(platform)
+            })
+            && standing.iter().enumerate().all(|(index, one)| {
+                standing[index + 1..]
+                    .iter()
+                    .all(|other| !policy.mode.parts(one.platform, other.platform))
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_after_a_changed_policy_fits_it_and_the_newest_stays(
+            all in any_known(), mode in 0..4usize, web in 1..=64usize,
+        ) {
+            let caps = Caps::default().with(Platform::Web, web).unwrap();
+            let policy = LoginPolicy { caps, ..policy(Mode::ALL[mode]) };
+
+            let out = misfits(&policy, &all);
+
+            let standing: Vec<&Known> =
+                all.iter().filter(|it| it.is_in() && !out.contains(it)).collect();
+            prop_assert!(fits(&policy, &standing));
+            let newest = all.iter().filter(|it| it.is_in()).max_by_key(|it| it.login_no);
+            prop_assert!(newest.is_none_or(|newest| standing.contains(&newest)));
+        }
+
+        #[test]
+        fn whoever_comes_in_fits_with_those_that_stay(
+            all in any_known(), mode in 0..4usize, platform in 0..7usize, name in 0..3u8,
+            resumes in proptest::option::of(0..100i64),
+        ) {
+            let policy = policy(Mode::ALL[mode]);
+            // As earlier decisions would have left them.
+            let before = misfits(&policy, &all);
+            let all: Vec<Known> = all.into_iter().filter(|it| !before.contains(it)).collect();
+            let new = Newcomer {
+                resumes: resumes.map(LoginNo::from_store),
+                ..newcomer(Platform::ALL[platform], &format!("d{name}-{name}"))
+            };
+
+            match decide(&policy, &all, &new) {
+                Decision::In { ends } => {
+                    let own = is_in(new.platform, new.device.as_str(), 1_000);
+                    let mut standing: Vec<&Known> = all
+                        .iter()
+                        .filter(|it| it.is_in() && !ends.contains(it))
+                        .filter(|it| (it.platform, &it.device) != (own.platform, &own.device))
+                        .collect();
+                    standing.push(&own);
+                    prop_assert!(fits(&policy, &standing));
+                    if let Some(resumed) = new.resumes {
+                        prop_assert!(ends.iter().all(|it| it.login_no < resumed));
+                    }
+                }
+                Decision::Lost => prop_assert!(new.resumes.is_some()),
+                Decision::Refused { .. } => prop_assert!(false, "the newest wins here"),
+            }
+        }
+    }
 }
