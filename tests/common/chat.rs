@@ -130,7 +130,7 @@ impl App {
         let mut options = Options::new(&self.address, UserId::parse(user).unwrap(), token);
         options.device = Device {
             id: DeviceId::parse(device).unwrap(),
-            platform: Platform::Linux,
+            platform: Platform::Web,
             name: Some(format!("{user}'s {device}")),
         };
         options
@@ -163,7 +163,7 @@ impl App {
 
     /// The body of a `login`.
     pub fn login(&self, user: &str, device: &str) -> Value {
-        let device = json!({"id": device, "platform": "linux"});
+        let device = json!({"id": device, "platform": "web"});
         json!({"user": user, "token": self.token(user), "device": device})
     }
 
