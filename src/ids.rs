@@ -243,6 +243,10 @@ number!(
     ShardEpoch
 );
 number!(
+    /// Which version of an app's login policy: raised by each change of it.
+    PolicyNo
+);
+number!(
     /// Which claim of a journal's row in `writers`: raised whenever the outcome of a statement is unknown.
     Fence
 );

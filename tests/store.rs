@@ -27,8 +27,12 @@ mod identity;
 mod logins;
 #[path = "store/migration.rs"]
 mod migration;
+#[path = "store/nodes.rs"]
+mod nodes;
 #[path = "store/plans.rs"]
 mod plans;
+#[path = "store/sessions.rs"]
+mod sessions;
 #[path = "store/shards.rs"]
 mod shards;
 #[path = "store/unread.rs"]

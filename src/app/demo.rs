@@ -12,7 +12,7 @@ use crate::domain::usersig;
 use crate::ids::{AppId, UnixMs, UserId};
 use crate::store::folder::DataFolder;
 use crate::store::source::Database;
-use crate::store::users;
+use crate::store::{sessions, users};
 
 const NAMES: [&str; 2] = ["alice", "bob"];
 /// How long a link works, in seconds: a week. Each start prints new ones.
@@ -96,7 +96,8 @@ impl Demo {
         {
             // Not the time of this start: a real alice of a single machine keeps what was signed for her since.
             for (_, user) in demo_ids() {
-                users::revoke_tokens(pool, AppId::DEFAULT, &user, signed_at_s + 1).await?;
+                let user = users::open(pool, AppId::DEFAULT, &user).await?;
+                sessions::revoke(pool, user, signed_at_s + 1).await?;
             }
         }
         Ok(Self::Off { why })

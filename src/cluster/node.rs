@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::connect::Connector;
 use crate::store::identity::{self, HighWaterFile};
 use crate::store::nodes::Held;
-use crate::store::{dedup, nodes, shards, users};
+use crate::store::{dedup, nodes, sessions, shards};
 
 /// How often the daily partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -73,7 +73,7 @@ impl Node {
         }
         dedup::keep_days(&pool, verified.now, window_days).await?;
         let joined = nodes::join(&pool, id).await?;
-        users::end_sessions_of_node(&pool, id, joined.incarnation).await?;
+        sessions::over_of_node(&pool, id, joined.incarnation).await?;
         shards::claim_own(&client, id, joined.incarnation).await?;
         let ownership = Ownership::default();
         ownership.replace(&shards::owned(&client, id, joined.incarnation).await?);

@@ -57,3 +57,8 @@ pub(super) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
 ) -> Result<T, StoreError> {
     row.try_get(column).map_err(|error| StoreError::Refused { reason: error.to_string() })
 }
+
+/// What to say of a value that none of ours has written: a newer program has been here.
+pub(super) fn unknown(what: &str) -> StoreError {
+    StoreError::Refused { reason: format!("the store has {what} that is unknown here") }
+}

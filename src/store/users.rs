@@ -4,14 +4,13 @@ use deadpool_postgres::Pool;
 
 use super::StoreError;
 use super::query::{get, row, rows};
-use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UserId, UserNo};
+use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UnixMs, UserId, UserNo};
 
 const OPEN_USER: &str = include_str!("../../sql/queries/open_user.sql");
 const RESOLVE_USERS: &str = include_str!("../../sql/queries/resolve_users.sql");
 const LOG_IN: &str = include_str!("../../sql/queries/log_in.sql");
-const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
-const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
-const REVOKE_TOKENS: &str = include_str!("../../sql/queries/revoke_tokens.sql");
+const FIND_USER: &str = include_str!("../../sql/queries/find_user.sql");
+const CREATE_USER: &str = include_str!("../../sql/queries/create_user.sql");
 
 /// A login whose token was checked.
 #[derive(Debug, Clone)]
@@ -47,8 +46,7 @@ pub enum Login {
 /// Makes a user, unless it is there.
 pub async fn open(pool: &Pool, app: AppId, user: &UserId) -> Result<UserNo, StoreError> {
     let row = row(pool, OPEN_USER, &[&app.get(), &user.as_str()]).await?;
-    let row =
-        row.ok_or_else(|| StoreError::Refused { reason: "no user was returned".to_owned() })?;
+    let row = row.ok_or_else(no_user)?;
     Ok(UserNo::from_store(get(&row, "user_no")?))
 }
 
@@ -104,34 +102,55 @@ pub async fn log_in(
     })
 }
 
-/// Notes that a device went offline, unless it has logged in again since.
-pub async fn end_session(
-    pool: &Pool,
-    user: UserNo,
-    platform: &str,
-    device: &DeviceId,
-    login_no: LoginNo,
-) -> Result<(), StoreError> {
-    let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-        &[&user.get(), &platform, &device.as_str(), &login_no.get()];
-    row(pool, END_SESSION, params).await.map(|_| ())
+/// A user as the app's backend sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserRecord {
+    /// Its number.
+    pub no: UserNo,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// Whether it is let in no more.
+    pub deactivated: bool,
+    /// Tokens signed before this second (since 1970) are revoked.
+    pub not_before_s: i64,
+    /// Whether it is the app's own user.
+    pub system: bool,
+    /// Whether it has a session.
+    pub online: bool,
 }
 
-/// Notes that the sessions of a node's former incarnations are over.
-pub async fn end_sessions_of_node(
-    pool: &Pool,
-    node: NodeId,
-    incarnation: Incarnation,
-) -> Result<(), StoreError> {
-    row(pool, END_SESSIONS_OF_NODE, &[&node.get(), &incarnation.get()]).await.map(|_| ())
-}
-
-/// Ends all tokens of a user that were signed before `second` (since 1970).
-pub async fn revoke_tokens(
+/// Finds a user; none when there is no such one.
+pub async fn find(
     pool: &Pool,
     app: AppId,
     user: &UserId,
-    second: i64,
-) -> Result<(), StoreError> {
-    row(pool, REVOKE_TOKENS, &[&app.get(), &user.as_str(), &second]).await.map(|_| ())
+) -> Result<Option<UserRecord>, StoreError> {
+    let row = row(pool, FIND_USER, &[&app.get(), &user.as_str()]).await?;
+    row.map(|row| {
+        Ok(UserRecord {
+            no: UserNo::from_store(get(&row, "user_no")?),
+            created_at: UnixMs::new(get(&row, "created_at_ms")?),
+            deactivated: get(&row, "is_deactivated")?,
+            not_before_s: get(&row, "not_before_s")?,
+            system: get(&row, "is_system")?,
+            online: get(&row, "is_online")?,
+        })
+    })
+    .transpose()
+}
+
+/// Makes a user, unless it is there, and says whether it was made now.
+pub async fn create(
+    pool: &Pool,
+    app: AppId,
+    user: &UserId,
+) -> Result<(UserRecord, bool), StoreError> {
+    let made = row(pool, CREATE_USER, &[&app.get(), &user.as_str()]).await?;
+    let made = made.map_or(Ok(false), |row| get(&row, "made"))?;
+    let record = find(pool, app, user).await?.ok_or_else(no_user)?;
+    Ok((record, made))
+}
+
+fn no_user() -> StoreError {
+    StoreError::Refused { reason: "no user was returned".to_owned() }
 }

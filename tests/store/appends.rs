@@ -288,10 +288,10 @@ async fn a_row_whose_day_has_no_partition_costs_only_its_sender_its_turn() {
 }
 
 #[tokio::test]
-async fn who_was_made_by_a_revocation_can_be_written_to() {
+async fn whom_the_backend_made_can_be_written_to() {
     let base = Base::start().await;
     let alice = base.user("alice").await;
-    users::revoke_tokens(&base.pool, AppId::DEFAULT, &id("bob"), 5).await.unwrap();
+    users::create(&base.pool, AppId::DEFAULT, &id("bob")).await.unwrap();
     let pair = base.pair(alice, "bob").await;
 
     stored(&base.writer(0).await, &[base.row(alice, pair)]).await;

@@ -8,11 +8,12 @@ use rookery::domain::journal::{Life, Placed, Row, Target};
 use rookery::domain::sends::Pair;
 use rookery::domain::snowflake::Snowflakes;
 use rookery::ids::{
-    AppId, ClientMsgId, DeviceId, Incarnation, LoginNo, MessageId, NodeId, UnixMs, UserId, UserNo,
+    AppId, ClientMsgId, DeviceId, Incarnation, LoginNo, MessageId, NodeId, Platform, UnixMs,
+    UserId, UserNo,
 };
 use rookery::store::connect::{Connector, MessageLoss};
+use rookery::store::logins::{self, Ask, Entered, Entering, Facts};
 use rookery::store::pairs::{self, AppendOutcome};
-use rookery::store::users::{self, Login, LoginRequest};
 use rookery::store::writer::Writer;
 use rookery::store::{StoreError, apps, dedup, migrate};
 
@@ -48,16 +49,15 @@ impl Base {
         Self { postgres, connector, pool, minted: AtomicU64::new(0) }
     }
 
-    pub async fn log_in(&self, user: &str, device: &str, signed_at_s: i64) -> Login {
-        let request = LoginRequest {
-            app: AppId::DEFAULT,
-            user: id(user),
-            signed_at_s,
-            platform: "web",
-            device: DeviceId::parse(device).unwrap(),
-            device_name: None,
-        };
-        users::log_in(&self.pool, NODE, Incarnation::from_store(1), &request).await.unwrap()
+    /// What logins of a user of app 1 are decided by.
+    pub async fn facts(&self, user: &str) -> Facts {
+        let ask = Ask { app: AppId::DEFAULT, user: id(user) };
+        logins::facts(&self.pool, &[ask]).await.unwrap().remove(0).unwrap()
+    }
+
+    /// Enters logins on the node of these tests.
+    pub async fn enter(&self, logins: &[Entering]) -> Vec<Entered> {
+        logins::enter(&self.pool, NODE, Incarnation::from_store(1), logins).await.unwrap()
     }
 
     pub async fn user(&self, user: &str) -> UserNo {
@@ -65,9 +65,12 @@ impl Base {
     }
 
     pub async fn login(&self, user: &str, device: &str) -> (UserNo, LoginNo) {
-        match self.log_in(user, device, now().get() / 1000).await {
-            Login::Done { user, login_no } => (user, login_no),
-            Login::Revoked => panic!("the token was revoked"),
+        loop {
+            let login = entering(&self.facts(user).await, Platform::Web, device);
+            // Another login came in between: this one is decided again.
+            if let Entered::In { login_no, .. } = &self.enter(&[login.clone()]).await[0] {
+                return (login.user, *login_no);
+            }
         }
     }
 
@@ -135,12 +138,30 @@ pub async fn append(writer: &Writer, rows: &[Row<Body>]) -> Result<AppendOutcome
     writer.append(rows, &ids(rows.len()), |row| &row.payload).await
 }
 
+/// A login by these facts with a token signed now, for which nobody has to go.
+pub fn entering(facts: &Facts, platform: Platform, device: &str) -> Entering {
+    Entering {
+        user: facts.user,
+        expected: facts.login_no,
+        policy_no: facts.policy_no,
+        platform,
+        device: self::device(device),
+        device_name: None,
+        token_s: now().get() / 1000,
+        ends: Vec::new(),
+    }
+}
+
 /// Appends what must be stored.
 pub async fn stored(writer: &Writer, rows: &[Row<Body>]) -> Vec<Placed> {
     match append(writer, rows).await.unwrap() {
         AppendOutcome::Stored(placed) => placed,
         other => panic!("expected to be stored, was {other:?}"),
     }
+}
+
+pub fn device(name: &str) -> DeviceId {
+    DeviceId::parse(name).unwrap()
 }
 
 pub fn id(user: &str) -> UserId {

@@ -1,14 +1,22 @@
-//! Logins, nodes and the daily partitions, with several at once.
+//! Logins: what they are decided by, who wins, and what stands afterwards.
 
 use std::collections::BTreeSet;
 
-use rookery::ids::{AppId, NodeId, UnixMs};
+use rookery::domain::login_policy::{EndedBy, LoginPolicy, Session};
+use rookery::ids::{AppId, LoginNo, Platform};
 use rookery::limits;
-use rookery::store::nodes::Held;
-use rookery::store::users::Login;
-use rookery::store::{StoreError, dedup, nodes, users};
+use rookery::store::logins::{self, Ask, Entered, Entering, Standing};
+use rookery::store::sessions::{self, Which};
+use rookery::store::{apps, users};
 
-use super::base::{Base, DAY_MS, WINDOW_DAYS, id, now};
+use super::base::{Base, device, entering, id};
+
+fn login_no(entered: &Entered) -> Option<LoginNo> {
+    match entered {
+        Entered::In { login_no, .. } => Some(*login_no),
+        Entered::Moved => None,
+    }
+}
 
 #[tokio::test]
 async fn logins_at_once_get_numbers_of_their_own_and_a_user_is_made_once() {
@@ -25,125 +33,149 @@ async fn logins_at_once_get_numbers_of_their_own_and_a_user_is_made_once() {
     assert_eq!(all.iter().map(|(user, _)| user).collect::<BTreeSet<_>>().len(), 1);
     let numbers: BTreeSet<i64> = all.iter().map(|(_, login_no)| login_no.get()).collect();
     assert_eq!(numbers, BTreeSet::from([1, 2, 3, 4]));
-    assert_eq!(base.count("select count(*) from inbox_heads").await, 1);
+    let inboxes =
+        "select count(*) from inbox_heads join users on user_no = owner_no where id = 'alice'";
+    assert_eq!(base.count(inboxes).await, 1);
     let of_the_phone = "select login_no from user_sessions where device = 'phone'";
     assert_eq!(base.count(of_the_phone).await, all[0].1.max(all[1].1).get());
     base.postgres.stop().await;
 }
 
 #[tokio::test]
-async fn a_token_signed_before_a_revocation_is_refused_and_revocations_only_rise() {
+async fn of_logins_decided_by_the_same_facts_one_comes_in_wherever_they_are_entered() {
     let base = Base::start().await;
-    let (user, first) = base.login("alice", "phone").await;
-    for second in [1_000, 900] {
-        users::revoke_tokens(&base.pool, AppId::DEFAULT, &id("alice"), second).await.unwrap();
+
+    for round in 1..=50 {
+        let facts = base.facts("alice").await;
+        let phone = entering(&facts, Platform::Ios, "phone");
+        let tablet = entering(&facts, Platform::Ios, "tablet");
+        let both = [tablet.clone(), phone.clone()];
+        let (one, other, together) = tokio::join!(
+            base.enter(std::slice::from_ref(&phone)),
+            base.enter(std::slice::from_ref(&tablet)),
+            base.enter(&both),
+        );
+
+        let entered = [one, other, together].concat();
+        let winners: Vec<_> = entered.iter().filter_map(login_no).collect();
+        assert_eq!(winners, [LoginNo::from_store(round)], "{entered:?}");
+    }
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_enters_only_by_facts_that_still_hold_and_keeps_no_other_from_entering() {
+    let base = Base::start().await;
+    let (pool, app) = (&base.pool, AppId::DEFAULT);
+    let names = ["newer", "kicked", "revoked", "deactivated", "fine"];
+    let mut logins: Vec<Entering> = Vec::new();
+    for name in names {
+        logins.push(entering(&base.facts(name).await, Platform::Web, "tab"));
+    }
+    let system = base.facts("system").await;
+    logins.push(entering(&system, Platform::Web, "tab"));
+    let [newer, kicked, revoked, deactivated, ..] = &logins[..] else { panic!() };
+    base.login("newer", "other").await;
+    sessions::end(pool, kicked.user, Which::AllBut(None), EndedBy::Kick).await.unwrap();
+    sessions::revoke(pool, revoked.user, revoked.token_s + 1).await.unwrap();
+    sessions::set_deactivated(pool, deactivated.user, true).await.unwrap();
+    // Only what was decided about these two, not their number, is in the way.
+    let again = |login: &Entering, by: LoginNo| Entering { expected: by, ..login.clone() };
+    let revoked = again(revoked, base.facts("revoked").await.login_no);
+    let deactivated = again(deactivated, base.facts("deactivated").await.login_no);
+    let logins = [vec![revoked, deactivated, newer.clone(), kicked.clone()], logins[4..].to_vec()];
+
+    let entered = base.enter(&logins.concat()).await;
+
+    let came_in: Vec<bool> = entered.iter().map(|entered| login_no(entered).is_some()).collect();
+    assert_eq!(came_in, [false, false, false, false, true, false]);
+    assert_eq!(base.count("select count(*) from user_sessions where device = 'tab'").await, 1);
+    assert_eq!(system.standing, Standing::System);
+    assert_eq!(base.facts("deactivated").await.standing, Standing::Deactivated);
+
+    let login = entering(&base.facts("fine").await, Platform::Web, "tab");
+    apps::set_policy(pool, app, &LoginPolicy::default()).await.unwrap();
+    assert_eq!(base.enter(&[login]).await, [Entered::Moved], "the policy was set anew");
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_ends_those_it_was_decided_to_end_and_says_who_is_in() {
+    let base = Base::start().await;
+    let (user, tab) = base.login("alice", "tab").await;
+    let (_, other_tab) = base.login("alice", "other-tab").await;
+    let mut login = entering(&base.facts("alice").await, Platform::Ios, "phone");
+    login.device_name = Some("Alice's phone".to_owned());
+    base.enter(&[login.clone()]).await;
+
+    let mut newcomer = entering(&base.facts("alice").await, Platform::Android, "phone");
+    newcomer.ends = vec![(Platform::Ios, login.device), (Platform::Web, device("tab"))];
+    let entered = base.enter(&[newcomer]).await;
+
+    let last = LoginNo::from_store(4);
+    assert_eq!(entered, [Entered::In { login_no: last, standing: vec![other_tab, last] }]);
+    let known = base.facts("alice").await.known;
+    let of = |login_no: i64| known.iter().find(|known| known.login_no.get() == login_no).unwrap();
+    assert_eq!(of(3).session, Session::Ended(EndedBy::Policy));
+    assert_eq!(of(3).name.as_deref(), Some("Alice's phone"));
+    assert_eq!(of(tab.get()).session, Session::Ended(EndedBy::Policy));
+    assert_eq!(of(4).session, Session::In);
+    for (ended, still) in [(tab, false), (other_tab, true), (last, true)] {
+        assert_eq!(sessions::stands(&base.pool, user, ended).await.unwrap(), still);
     }
 
-    assert_eq!(base.log_in("alice", "phone", 999).await, Login::Revoked);
-    let Login::Done { login_no, .. } = base.log_in("alice", "phone", 1_000).await else {
-        panic!("revoked")
-    };
-
-    assert_eq!(login_no.get(), first.get() + 1, "a refused login takes no number");
-    let device = rookery::ids::DeviceId::parse("phone").unwrap();
-    let online = "select count(*) from user_sessions where online";
-    users::end_session(&base.pool, user, "web", &device, first).await.unwrap();
-    assert_eq!(base.count(online).await, 1, "an older session ended, the device is in again");
-    users::end_session(&base.pool, user, "web", &device, login_no).await.unwrap();
-    assert_eq!(base.count(online).await, 0);
+    // The same device again: its older session is gone, whatever ended it.
+    let (_, again) = base.login("alice", "tab").await;
+    let known = base.facts("alice").await.known;
+    assert_eq!(known.len(), 4);
+    let tab = known.iter().find(|known| known.login_no == again).unwrap();
+    assert_eq!(tab.session, Session::In);
     base.postgres.stop().await;
 }
 
 #[tokio::test]
-async fn nodes_that_join_at_once_get_numbers_of_their_own_which_are_free_an_hour_after_their_lease()
-{
+async fn of_more_devices_than_are_kept_those_that_were_ended_first_are_forgotten() {
     let base = Base::start().await;
-    let node = NodeId::from_store;
-    let join = async |no| nodes::join(&base.pool, node(no)).await;
+    let (user, first) = base.login("alice", "0").await;
+    for n in 1..limits::DEVICES_KEPT {
+        let (_, login_no) = base.login("alice", &n.to_string()).await;
+        let name = device(&n.to_string());
+        sessions::over(&base.pool, user, Platform::Web, &name, login_no).await.unwrap();
+    }
+    assert_eq!(base.facts("alice").await.known.len(), limits::DEVICES_KEPT);
 
-    let joined = tokio::join!(join(1), join(2), join(3), join(4));
-    let joined = [joined.0, joined.1, joined.2, joined.3].map(Result::unwrap);
-    let numbers: BTreeSet<i16> = joined.iter().map(|joined| joined.number).collect();
-    assert_eq!(numbers, BTreeSet::from([0, 1, 2, 3]));
+    base.login("alice", "one-more").await;
 
-    let again = join(2).await.unwrap();
-    assert_eq!(again.number, joined[1].number, "a node keeps its number");
-    assert_eq!(again.incarnation.get(), joined[1].incarnation.get() + 1);
-    let client = base.connector.open().await.unwrap();
-    let renewed =
-        nodes::renew(&client, node(2), joined[1].incarnation, Held::Unbroken).await.unwrap();
-    assert_eq!(renewed, None, "its former incarnation has lost its place");
-    assert!(
-        nodes::renew(&client, node(2), again.incarnation, Held::Unbroken).await.unwrap().is_some()
-    );
-
-    let pass =
-        "update nodes set lease_until = clock_timestamp() - interval '59 minutes' where node = 3";
-    client.batch_execute(pass).await.unwrap();
-    assert_eq!(join(5).await.unwrap().number, 4);
-    client.batch_execute(&pass.replace("59", "61")).await.unwrap();
-    assert_eq!(join(6).await.unwrap().number, joined[2].number);
-    assert_eq!(join(3).await.unwrap().number, 5, "its number was given to another");
-
-    let fill = "insert into nodes (node, incarnation, number, lease_until)
-        select 1000 + n, 1, n, now() from generate_series(6, $1::integer - 1) n";
-    client.execute(fill, &[&i32::from(limits::NODE_NUMBERS)]).await.unwrap();
-    let none_left = join(7).await.unwrap_err();
-    assert!(matches!(none_left, StoreError::Unfit { .. }), "{none_left}");
-    base.postgres.stop().await;
-}
-
-async fn days(base: &Base) -> Vec<i32> {
-    let client = base.connector.open().await.unwrap();
-    let days = "select substr(relname, 7)::integer from pg_inherits join pg_class on oid = inhrelid
-        where inhparent = 'dedup'::regclass order by 1";
-    client.query(days, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
-
-#[tokio::test]
-async fn partitions_are_there_from_the_oldest_key_to_some_days_ahead_after_any_pause() {
-    let base = Base::start().await;
-    let start = now();
-    let at = |days: i64| UnixMs::new(start.get() + days * DAY_MS);
-    let today = start.day();
-    let window = WINDOW_DAYS as i32;
-    let ahead = limits::PARTITIONS_AHEAD_DAYS;
-    let kept = limits::PARTITIONS_KEPT_DAYS;
-    let keep = async |day| dedup::keep_days(&base.pool, at(day), WINDOW_DAYS).await.unwrap();
-    let fresh: Vec<i32> = (today - window - 1..=today + ahead).collect();
-    assert_eq!(days(&base).await, fresh);
-
-    keep(0).await;
-    assert_eq!(days(&base).await, fresh, "twice is once");
-    keep(1).await;
-    assert_eq!(days(&base).await, (today - window - 1..=today + 1 + ahead).collect::<Vec<_>>());
-
-    // Two nodes come back at once from ten days of silence.
-    tokio::join!(keep(11), keep(11));
-    let first = today + 11 - window - 1;
-    assert_eq!(days(&base).await, (first - kept..=today + 11 + ahead).collect::<Vec<_>>());
-
-    keep(60).await;
-    let first = today + 60 - window - 1;
-    assert_eq!(days(&base).await, (first..=today + 60 + ahead).collect::<Vec<_>>());
+    let known = base.facts("alice").await.known;
+    assert_eq!(known.len(), limits::DEVICES_KEPT);
+    let kept: BTreeSet<i64> = known.iter().map(|known| known.login_no.get()).collect();
+    assert!(kept.contains(&first.get()), "who is in is not forgotten, however old");
+    assert!(!kept.contains(&2) && kept.contains(&3), "{kept:?}");
+    let rows = "select count(*) from user_sessions";
+    assert_eq!(base.count(rows).await, limits::DEVICES_KEPT as i64);
     base.postgres.stop().await;
 }
 
 #[tokio::test]
-async fn new_partitions_are_made_while_somebody_reads_an_old_one() {
+async fn facts_come_in_the_order_of_the_logins_and_make_whom_they_are_about() {
     let base = Base::start().await;
-    let mut dump = base.connector.open().await.unwrap();
-    let reading = dump.transaction().await.unwrap();
-    reading.execute("select * from dedup", &[]).await.unwrap();
-    let later = UnixMs::new(now().get() + 60 * DAY_MS);
+    let bob = base.user("bob").await;
+    let ask = |app, user: &str| Ask { app, user: id(user) };
+    let nowhere = AppId::new(77).unwrap();
+    let app = AppId::DEFAULT;
+    let asks = [ask(app, "zoe"), ask(nowhere, "bob"), ask(app, "bob"), ask(app, "zoe")];
 
-    dedup::keep_days(&base.pool, later, WINDOW_DAYS).await.unwrap();
+    let (facts, at_once) =
+        tokio::join!(logins::facts(&base.pool, &asks), logins::facts(&base.pool, &asks));
 
-    let last = later.day() + limits::PARTITIONS_AHEAD_DAYS;
-    let all = days(&base).await;
-    assert!(all.contains(&last) && all.contains(&now().day()), "{all:?}");
-    reading.commit().await.unwrap();
-    dedup::keep_days(&base.pool, later, WINDOW_DAYS).await.unwrap();
-    assert!(!days(&base).await.contains(&now().day()));
+    let facts = facts.unwrap();
+    assert_eq!(facts, at_once.unwrap());
+    let [Some(zoe), None, Some(of_bob), Some(zoe_again)] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!(zoe, zoe_again);
+    assert_eq!((zoe.known.len(), zoe.login_no.get(), zoe.standing), (0, 0, Standing::Active));
+    assert_eq!((of_bob.user, of_bob.known.len()), (bob, 1));
+    let record = users::find(&base.pool, app, &id("zoe")).await.unwrap().unwrap();
+    assert_eq!(record.no, zoe.user);
+    assert_eq!(users::find(&base.pool, nowhere, &id("bob")).await.unwrap(), None);
     base.postgres.stop().await;
 }

@@ -25,14 +25,14 @@ async fn groups_come_to_a_database_that_has_users_pairs_and_messages() {
     dedup::keep_days(&connector.pool(1).unwrap(), now(), WINDOW_DAYS).await.unwrap();
     client.batch_execute(include_str!("first_version.sql")).await.unwrap();
     let everything = "select md5(string_agg(t, '|' order by t)) from (
-        select u::text from users u union all select m::text from pair_messages m union all select h::text from pair_heads h
+        select (user_no, app, id, login_no, not_before_s, created_at)::text from users where id <> 'system' union all select m::text from pair_messages m union all select h::text from pair_heads h
         union all select c::text from pair_cursors c union all select i::text from inbox i
         union all select d::text from dedup d) as t (t)";
     let before: String = client.query_one(everything, &[]).await.unwrap().get(0);
 
     let applied = migrate::run(&mut client).await.unwrap();
 
-    assert_eq!(applied, ["V2__groups"]);
+    assert_eq!(applied[0], "V2__groups");
     assert_eq!(client.query_one(everything, &[]).await.unwrap().get::<_, String>(0), before);
     drop(client);
     let base = Base::on(postgres).await;

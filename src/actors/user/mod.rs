@@ -33,7 +33,7 @@ use crate::limits;
 use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
 use crate::store::cursors::Cursors;
 use crate::store::pairs::StoredSend;
-use crate::store::{StoreError, pairs, users};
+use crate::store::{StoreError, pairs, sessions};
 
 /// A session that has logged in and wants its user's messages.
 #[derive(Message)]
@@ -660,7 +660,7 @@ impl UserActor {
     fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
         let (pool, no) = (self.shared().pool.clone(), self.no);
         actix::spawn(async move {
-            let end = users::end_session(&pool, no, platform.as_str(), &device, login_no);
+            let end = sessions::over(&pool, no, platform, &device, login_no);
             let ended = reads::bounded(end).await;
             if let Err(error) = ended {
                 // The node's next start ends what is left over.

@@ -1,0 +1,7 @@
+-- The API keys of an app, the oldest first.
+-- $1 app integer
+select key_id, app, name, secret_hash, scopes,
+       floor(extract(epoch from created_at) * 1000)::bigint as created_at_ms,
+       floor(extract(epoch from expires_at) * 1000)::bigint as expires_at_ms
+from api_keys where app = $1
+order by created_at, key_id
