@@ -8,6 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+#[cfg(test)]
+mod schema;
+
 /// The longest name of a user, device or group, in bytes.
 pub const NAME_BYTES: usize = 64;
 
@@ -98,7 +101,7 @@ name!(
 /// The kind of client that a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Platform {
     /// A browser tab.
     Web,

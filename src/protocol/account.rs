@@ -38,7 +38,7 @@ pub struct Page {
 
 /// The reply to `device.list`: the devices that the user has logged in from, last login first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct DevicesPage {
     /// The rows.
     pub devices: Vec<DeviceRow>,
@@ -50,7 +50,7 @@ pub struct DevicesPage {
 
 /// One device of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct DeviceRow {
     /// The device.
     pub device: Device,
@@ -92,7 +92,7 @@ pub struct DeviceKick {
 
 /// The reply to `device.kick`: the sessions that it ended. None of them comes back by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct DevicesEnded {
     /// Whose sessions were ended; none when nobody was in.
     pub ended: Vec<Device>,

@@ -273,6 +273,28 @@ fn typed<T: DeserializeOwned>(body: Body<'_>) -> Result<T, ErrorBody> {
     }
 }
 
+/// Reads a body that stands alone, as over REST: one object of JSON, with nothing after it.
+pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, ErrorBody> {
+    let wrong = |what: String| ErrorBody::new(Code::BadRequest, what).field("body");
+    let text = std::str::from_utf8(text).map_err(|_| wrong("expected JSON in UTF-8".to_owned()))?;
+    if depth(text.as_bytes()) > limits::JSON_DEPTH {
+        return Err(wrong(format!("expected JSON nested at most {} deep", limits::JSON_DEPTH)));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = tracked(&mut deserializer, without_place)?;
+    deserializer.end().map_err(|error| wrong(without_place(&error)))?;
+    Ok(value)
+}
+
+/// Reads an object from any source, as the query of a URL; where it is none of its kind, names the field at fault.
+pub fn read_fields<'de, T, D>(deserializer: D) -> Result<T, ErrorBody>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    tracked(deserializer, |error| cut(&error.to_string()))
+}
+
 /// Reads an object; where it is none of its kind, names the field at fault.
 fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -287,16 +309,25 @@ fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     })
 }
 
-/// The dotted name of the field at fault: serde's path names the object that a missing field is missing from.
+/// The dotted name of the field at fault: serde's path names the object that a field is missing from, and sometimes the
+/// one that has a field too many.
 fn field_name(path: &str, what: &str) -> String {
     let path = if path == "." { "" } else { path };
-    let missing = what.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    match (path, missing) {
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
+        .iter()
+        .find_map(|begin| what.strip_prefix(begin))
+        .and_then(|rest| rest.split('`').next());
+    match (path, named) {
         ("", None) => "body".to_owned(),
-        ("", Some(missing)) => missing.to_owned(),
-        (path, None) => path.to_owned(),
-        (path, Some(missing)) => format!("{path}.{missing}"),
+        ("", Some(named)) => named.to_owned(),
+        (path, Some(named)) if !ends_in(path, named) => format!("{path}.{named}"),
+        (path, _) => path.to_owned(),
     }
+}
+
+/// Whether a dotted path ends in this field.
+fn ends_in(path: &str, field: &str) -> bool {
+    path.strip_suffix(field).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// serde_json's message without line and column, which mean nothing inside a body; cut, since it may quote what came in.

@@ -121,7 +121,7 @@ impl Command {
 
 /// One installed client of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Device {
     /// The client's own name for itself, kept for as long as it is installed.
     #[cfg_attr(test, ts(type = "string"))]
@@ -284,7 +284,9 @@ impl Send {
     }
 }
 
-fn mentions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<UserId>>, D::Error> {
+pub(super) fn mentions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<UserId>>, D::Error> {
     let mentions = Option::<Vec<UserId>>::deserialize(deserializer)?;
     match mentions {
         Some(users) if users.len() > limits::MENTIONS => {
@@ -296,7 +298,9 @@ fn mentions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Use
     }
 }
 
-fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Seq>, D::Error> {
+pub(super) fn reply_to<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Seq>, D::Error> {
     match Option::<Seq>::deserialize(deserializer)? {
         // A larger one would not come back as it went in: JSON's integers end there.
         Some(seq) if seq == Seq::ZERO || seq.get() > MAX_JSON_INTEGER => {

@@ -11,7 +11,7 @@ use crate::ids::{Seq, UserId};
 /// The content of an entry; what kind of entry it is stands in `type`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Content {
     /// What a person wrote.
     Text {
@@ -32,7 +32,7 @@ pub enum Content {
 
 /// What happened to a group, for its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Notice {
     /// What happened.
     pub action: NoticeAction,
@@ -53,7 +53,7 @@ pub struct Notice {
 /// What can happen to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum NoticeAction {
     /// `from` made the group; `users` are its first members, `from` among them.
     Created,

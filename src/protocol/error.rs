@@ -8,7 +8,7 @@ use crate::ids::{ClientMsgId, UnixMs};
 /// Why a command was not carried out. Stable: clients branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Code {
     /// The frame or a field of it is wrong; the message names the field and what was expected.
     BadRequest,

@@ -141,7 +141,7 @@ pub struct ReadCount {
 
 /// An entry of a log, as pushes and pages carry it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Message {
     /// The conversation, as its reader names it.
     #[cfg_attr(test, ts(type = "string"))]
@@ -181,7 +181,7 @@ pub struct Message {
 /// Who says that a message was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum DeliveredBy {
     /// A device of the receiver has it.
     Device,

@@ -11,7 +11,7 @@ use crate::limits;
 /// The kind of a group: which rules hold in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum GroupKind {
     /// Colleagues and friends: by invitation of any member.
     Work,
@@ -22,7 +22,7 @@ pub enum GroupKind {
 /// What a member may do in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Role {
     /// There is always exactly one.
     Owner,
@@ -80,7 +80,7 @@ fn is_visible(c: char) -> bool {
 
 /// A group as one who may see it sees it: the reply to `group.get`, and a row of `group.list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct GroupInfo {
     /// Its id.
     #[cfg_attr(test, ts(type = "string"))]
@@ -113,7 +113,7 @@ pub struct GroupInfo {
 
 /// The reply to `group.create`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct GroupCreated {
     /// Its id.
     #[cfg_attr(test, ts(type = "string"))]
@@ -125,7 +125,7 @@ pub struct GroupCreated {
 
 /// The reply to the commands that change a group: what it led to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct GroupChanged {
     /// The group.
     #[cfg_attr(test, ts(type = "string"))]
@@ -154,7 +154,7 @@ pub struct GroupsPage {
 
 /// One member of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Member {
     /// Who.
     #[cfg_attr(test, ts(type = "string"))]
@@ -172,7 +172,7 @@ pub struct Member {
 
 /// The reply to `group.members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct MembersPage {
     /// The rows, in an order that stays.
     pub members: Vec<Member>,

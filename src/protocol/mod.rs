@@ -14,6 +14,9 @@ mod object;
 mod presence;
 mod received;
 mod reply;
+pub mod rest;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod typescript;
 

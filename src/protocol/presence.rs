@@ -10,7 +10,7 @@ use crate::limits;
 /// Whether a device, or a user by the best of their devices, is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum PresenceState {
     /// Connected, and in front.
     Online,
@@ -23,7 +23,7 @@ pub enum PresenceState {
 /// Whether a connected device is in front of its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum DeviceState {
     /// In front.
     Online,
@@ -34,7 +34,7 @@ pub enum DeviceState {
 /// What a user says of themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Status {
     /// Nothing in particular.
     Available,
@@ -161,7 +161,7 @@ fn at_most<'de, D: Deserializer<'de>>(
     Ok(users)
 }
 
-fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UserId>, D::Error> {
+pub(super) fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UserId>, D::Error> {
     at_most(deserializer, limits::PRESENCE_USERS)
 }
 
@@ -190,7 +190,7 @@ fn ttl<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Err
 
 /// Whether somebody is there, as far as the reader may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Presence {
     /// Who.
     #[cfg_attr(test, ts(type = "string"))]
@@ -221,7 +221,7 @@ pub struct Presence {
 
 /// The best device of one platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct PlatformPresence {
     /// The platform.
     pub platform: Platform,
@@ -232,7 +232,7 @@ pub struct PlatformPresence {
 /// The reply to `presence.get` and `presence.set`, and the body of `presence.changed`: each user once, in the order in
 /// which they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Presences {
     /// The rows.
     pub presences: Vec<Presence>,

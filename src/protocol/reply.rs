@@ -196,7 +196,7 @@ pub struct InboxPage {
 
 /// The reply to `message.history`, in rising order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct HistoryPage {
     /// The entries.
     pub messages: Vec<Message>,
@@ -216,7 +216,7 @@ pub struct HistoryPage {
 
 /// How far the other side of a pair is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub struct Peer {
     /// The seq up to which the messages were delivered.
     #[cfg_attr(test, ts(type = "number"))]
