@@ -1,12 +1,13 @@
 //! One connection of a client: commands under way, their answers, events, and what is due when.
 
+mod answers;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -16,13 +17,11 @@ use super::frame::{self, Incoming};
 use super::places::Log;
 use super::pulls::Pulls;
 use super::raw::{Connection, Parted, WsMessage};
-use super::{Answer, CallError, Ended, Request, SendError, Update};
+use super::{Answer, CallError, Ended, Request};
 use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
-    CloseCode, Code, CursorCommand, ErrorBody, Event, History, HistoryPage, Inbox, InboxPage,
-    KickReason, Limit, LoggedIn, Login, Logout, Message, Ping, Pong, ReadEvent, Resume, Sync,
-    Synced,
+    CloseCode, CursorCommand, History, Inbox, KickReason, Limit, Login, Logout, Ping, Resume, Sync,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -236,170 +235,6 @@ impl Session {
         Ok(())
     }
 
-    fn on_ok(&mut self, driver: &mut Driver, what: What, ok: &RawValue) -> Result<(), Leaving> {
-        let now = Instant::now();
-        match what {
-            What::Login => {
-                let login: LoggedIn = parse(ok)?;
-                driver.clock.told(login.server_time_ms);
-                self.is_logged_in = true;
-                self.most_under_way = usize::try_from(login.limits.in_flight).unwrap_or(1).max(1);
-                self.heartbeat = Duration::from_secs(u64::from(login.heartbeat_s).max(1));
-                self.ping_at = now + self.heartbeat;
-                self.on_synced(driver, login.sync);
-                driver.logged_in(login.login_no);
-            }
-            What::Send(key) => {
-                self.must_sync |= !driver.acked(key, parse(ok)?);
-                if driver.is_unplaced(key) {
-                    // The answer says whether its place lies beyond what this client has.
-                    self.ping_at = now;
-                }
-            }
-            What::Received(conversation, seq) => driver.receipts.told(&conversation, seq),
-            What::Ping => {
-                let pong: Pong = parse(ok)?;
-                driver.clock.told(pong.server_time_ms);
-                if let Some(behind) = pong.behind {
-                    if let Some(head) = behind.inbox {
-                        driver.places.saw_head(&Log::Inbox, head.get());
-                    }
-                    for (group, head) in behind.groups {
-                        driver.places.saw_head(&Log::Group(group), head.get());
-                    }
-                    self.pulls.hurry(driver.places.lacking(), now);
-                }
-            }
-            What::Sync => self.on_synced(driver, parse(ok)?),
-            What::Pull(Log::Inbox) => {
-                let InboxPage { messages, head, .. } = parse(ok)?;
-                self.on_page(driver, Log::Inbox, messages, head.get());
-            }
-            What::Pull(log @ Log::Group(_)) => {
-                let HistoryPage { messages, head, min_seq, .. } = parse(ok)?;
-                // What one may not see is not missing.
-                driver.places.skip_to(&log, min_seq.get());
-                self.on_page(driver, log, messages, head.get());
-            }
-            What::Call(answer) => drop(answer.send(Ok(ok.to_owned()))),
-            What::Logout => {}
-        }
-        Ok(())
-    }
-
-    fn on_synced(&mut self, driver: &mut Driver, page: Synced) {
-        let is_last = page.next.is_none() && !self.must_sync;
-        let learned = driver.places.synced(&page, is_last);
-        driver.learned(learned);
-        // All else is sent again unchanged, whatever the places have become meanwhile.
-        self.sync =
-            self.sync.take().zip(page.next).map(|(sync, next)| Sync { after: Some(next), ..sync });
-        self.pulls.hurry(driver.places.lacking(), Instant::now());
-    }
-
-    fn on_page(&mut self, driver: &mut Driver, log: Log, messages: Vec<Message>, head: u64) {
-        self.pulls.answered(log.clone(), Duration::ZERO, Instant::now());
-        if driver.places.at(&log).is_none() {
-            // It was left while the page was on its way, and must not be taken up again.
-            return;
-        }
-        let first = messages.first().and_then(|first| match &log {
-            Log::Inbox => first.inbox.map(InboxSeq::get),
-            Log::Group(_) => Some(first.seq.get()),
-        });
-        if let Some(first) = first {
-            driver.skip_missing(&log, first);
-        }
-        for message in messages {
-            self.must_sync |= !driver.offer(message);
-        }
-        driver.places.saw_head(&log, head);
-        if first.is_none() {
-            // A page without entries, though some were told of, must not be asked for in a tight circle.
-            self.pulls.answered(log, limits::RETRY_AFTER, Instant::now());
-        }
-    }
-
-    fn on_error(
-        &mut self,
-        driver: &mut Driver,
-        id: u64,
-        what: What,
-        error: ErrorBody,
-    ) -> Result<(), Leaving> {
-        let now = Instant::now();
-        let wait = error.retry_after_ms.map(Duration::from_millis);
-        match what {
-            What::Login if error.code.is_curable() => {
-                return Err(Leaving::Departure(Departure::Lost { retry_in: wait }));
-            }
-            What::Login => {
-                return Err(Leaving::Departure(Departure::Ended(Ended::Refused(error))));
-            }
-            What::Send(key) if error.code.is_curable() => {
-                let is_first = error.code != Code::OrderBroken;
-                driver.outbox.refused(key, id, wait, is_first, now);
-            }
-            What::Send(key) => driver.refused(key, SendError::Refused(error)),
-            What::Received(conversation, seq) => {
-                if error.code.is_curable() {
-                    let wait = wait.unwrap_or(limits::RETRY_AFTER);
-                    driver.receipts.refused(&conversation, wait, now);
-                } else {
-                    driver.receipts.told(&conversation, seq);
-                }
-            }
-            What::Call(answer) => drop(answer.send(Err(CallError::Refused(error)))),
-            What::Pull(log) if error.code.is_curable() => {
-                self.pulls.answered(log, wait.unwrap_or(limits::RETRY_AFTER), now);
-            }
-            // Nothing more of this group is for this user: not a member, or not any longer.
-            What::Pull(log @ Log::Group(_)) => {
-                driver.places.give_up(&log);
-                self.pulls.answered(log, limits::RETRY_AFTER, now);
-            }
-            What::Sync if error.code.is_curable() => {
-                self.must_sync = true;
-                self.sync = None;
-                self.sync_at = now + wait.unwrap_or(limits::RETRY_AFTER);
-            }
-            What::Ping | What::Pull(Log::Inbox) | What::Sync | What::Logout => {
-                let refused = format!("refused: {} ({:?})", error.message, error.code);
-                return Err(Parted::Lost(refused).into());
-            }
-        }
-        Ok(())
-    }
-
-    fn on_event(&mut self, driver: &mut Driver, event: Event) {
-        match event {
-            Event::MessageNew(message) => self.must_sync |= !driver.offer(message),
-            Event::Delivered { conversation, seq, user, by } => {
-                driver.tell(Update::Delivered { conversation, seq, user, by });
-            }
-            Event::Read(ReadEvent::Cursor { conversation, seq, user }) => {
-                driver.tell(Update::Read { conversation, seq, user });
-            }
-            Event::Read(ReadEvent::Counts { conversation, counts }) => {
-                driver.tell(Update::ReadCounts { conversation, counts });
-            }
-            Event::GroupChanged { group } => driver.tell(Update::GroupChanged { group }),
-            Event::FriendChanged { .. }
-            | Event::PresenceChanged(_)
-            | Event::TokenExpiring { .. } => {}
-            Event::SyncNeeded {} => self.must_sync = true,
-            Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
-            Event::Draining { reconnect_after_ms } => {
-                self.come_back_in = Some(Duration::from_millis(reconnect_after_ms));
-            }
-            Event::Closing { code, reason, reconnect_after_ms } => {
-                self.closing = Some((code, reason));
-                let told = reconnect_after_ms.map(Duration::from_millis);
-                self.come_back_in = told.or(self.come_back_in);
-            }
-        }
-    }
-
     /// Sends everything that is due, most urgent first, while there is room under way.
     async fn send_what_is_due(&mut self, driver: &mut Driver) -> Result<(), Parted> {
         let before = self.last_id;
@@ -535,9 +370,4 @@ impl From<Parted> for Leaving {
     fn from(parted: Parted) -> Self {
         Self::Parted(parted)
     }
-}
-
-fn parse<T: DeserializeOwned>(ok: &RawValue) -> Result<T, Parted> {
-    serde_json::from_str(ok.get())
-        .map_err(|error| Parted::Lost(format!("an answer that is not readable: {error}")))
 }
