@@ -449,7 +449,7 @@ mod tests {
         for why in [Policy, Kick, Revocation, Deactivation] {
             let own = known(Platform::Ios, "phone", 4, Session::Ended(why));
             let resume = resuming(Platform::Ios, "phone", 4);
-            assert_eq!(decide(&per_class, &[own.clone()], &resume), Decision::Lost);
+            assert_eq!(decide(&per_class, std::slice::from_ref(&own), &resume), Decision::Lost);
             // A person who presses the button comes in.
             assert_ends(&decide(&per_class, &[own], &newcomer(Platform::Ios, "phone")), &[]);
         }
