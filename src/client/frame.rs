@@ -65,6 +65,7 @@ pub fn write<B: Serialize>(id: u64, cmd: &str, body: &B) -> Result<String, serde
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Code;
 
     #[test]
     fn replies_errors_and_events_are_told_apart_and_the_unknown_is_passed_over() {
@@ -73,6 +74,9 @@ mod tests {
             read(r#"{"re":null,"error":{"code":"bad_request","message":""}}"#),
             Incoming::Error { re: None, .. }
         ));
+        let newer = r#"{"re":1,"error":{"code":"too_sunny","message":"","shade":true}}"#;
+        let Incoming::Error { re: Some(1), error } = read(newer) else { panic!("an error") };
+        assert_eq!(error.code, Code::Unknown);
         assert!(matches!(
             read(r#"{"event":"sync.needed","body":{}}"#),
             Incoming::Event(Event::SyncNeeded {})

@@ -48,6 +48,10 @@ pub enum Code {
     Unavailable,
     /// It may have been done or not; the same id again finds out.
     OutcomeUnknown,
+    /// One that this version does not know: read by clients, and never sent.
+    #[serde(other)]
+    #[cfg_attr(test, ts(skip))]
+    Unknown,
 }
 
 impl Code {
@@ -73,6 +77,7 @@ impl Code {
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -97,7 +102,8 @@ impl Code {
             | Self::Conflict
             | Self::KeyReused
             | Self::StaleKey
-            | Self::ClockAhead => false,
+            | Self::ClockAhead
+            | Self::Unknown => false,
         }
     }
 }
