@@ -1,7 +1,11 @@
 //! What a person may type, and what it means.
 
-use crate::ids::{Conversation, GroupId, UserId};
-use crate::protocol::{GroupKind, GroupName};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
+
+use crate::ids::{Conversation, DeviceId, GroupId, UserId};
+use crate::protocol::{GroupKind, GroupName, Status, StatusText};
 
 /// A line that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +49,29 @@ pub enum Command {
     Rename(GroupName),
     /// End a group, which must be named.
     Dissolve(GroupId),
+    /// List the friends.
+    Friends,
+    /// Make a user a friend.
+    Friend(UserId),
+    /// End a friendship.
+    Unfriend(UserId),
+    /// Say who of these is there; of the friends when none is named.
+    Who(Vec<UserId>),
     /// Say how the connection stands.
     Status,
+    /// Tell others how one is.
+    Present {
+        /// How.
+        status: Status,
+        /// For how many minutes; until it is set again when left out.
+        minutes: Option<u32>,
+        /// The words beside it.
+        text: Option<StatusText>,
+    },
+    /// List the devices that the user has logged in from.
+    Devices,
+    /// End the session of a device; of all others when none is named.
+    Kick(Option<DeviceId>),
     /// Say what may be typed.
     Help,
     /// Leave.
@@ -68,7 +93,13 @@ pub const HELP: &str = "\
   /remove USER...            end their membership
   /rename NAME               give it another name
   /dissolve ID               end a group for ever, with its id to be sure
+  /friends                   your friends
+  /friend USER, /unfriend USER  make somebody a friend; end that, for both
+  /who [USER...]             who is there, of your friends if none is named
   /status                    the connection
+  /status HOW[:MINUTES] [TEXT]  say how you are: available, away, busy, dnd or invisible
+  /devices                   what you have logged in from
+  /kick ID, /kick *          end the session of a device; of all others
   /quit, Ctrl-D              leave";
 
 /// Messages that are shown when no number is given.
@@ -102,7 +133,16 @@ pub fn parse(line: &str) -> Result<Option<Command>, String> {
         "leave" => Command::Leave(Some(group(rest)?)),
         "rename" => Command::Rename(GroupName::parse(rest)?),
         "dissolve" => Command::Dissolve(group(rest)?),
-        "status" => none(rest, Command::Status)?,
+        "friends" => none(rest, Command::Friends)?,
+        "friend" => Command::Friend(user(rest)?),
+        "unfriend" => Command::Unfriend(user(rest)?),
+        "who" if rest.is_empty() => Command::Who(Vec::new()),
+        "who" => Command::Who(users(rest)?),
+        "status" if rest.is_empty() => Command::Status,
+        "status" => present(rest)?,
+        "devices" => none(rest, Command::Devices)?,
+        "kick" if rest == "*" => Command::Kick(None),
+        "kick" => Command::Kick(Some(device(rest)?)),
         "help" => none(rest, Command::Help)?,
         "quit" | "exit" => none(rest, Command::Quit)?,
         _ => {
@@ -128,6 +168,33 @@ fn conversation(text: &str) -> Result<Conversation, String> {
     }
     let user = UserId::parse(text.trim_start_matches('@'));
     user.map(Conversation::User).map_err(|error| format!("a user, or group: and an id: {error}"))
+}
+
+fn user(text: &str) -> Result<UserId, String> {
+    let id = text.strip_prefix("user:").unwrap_or(text);
+    UserId::parse(id).map_err(|error| format!("a user: {error}"))
+}
+
+fn device(text: &str) -> Result<DeviceId, String> {
+    DeviceId::parse(text).map_err(|error| format!("the id of a device, or *: {error}"))
+}
+
+fn present(text: &str) -> Result<Command, String> {
+    let (how, words) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let (how, minutes) = match how.split_once(':') {
+        Some((how, minutes)) => (how, Some(self::minutes(minutes)?)),
+        None => (how, None),
+    };
+    let raw: StrDeserializer<'_, serde::de::value::Error> = how.into_deserializer();
+    let status = Status::deserialize(raw)
+        .map_err(|_| "expected available, away, busy, dnd or invisible".to_owned())?;
+    let words = words.trim();
+    let text = if words.is_empty() { None } else { Some(StatusText::parse(words)?) };
+    Ok(Command::Present { status, minutes, text })
+}
+
+fn minutes(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|minutes| *minutes > 0).ok_or("expected minutes: busy:30".to_owned())
 }
 
 fn group(text: &str) -> Result<GroupId, String> {
@@ -196,6 +263,15 @@ mod tests {
         );
         assert_eq!(parsed("/leave"), Command::Leave(None));
         assert_eq!(parsed("/dissolve group:eng"), Command::Dissolve(eng.clone()));
+        assert_eq!(parsed("/kick *"), Command::Kick(None));
+        let phone = DeviceId::parse("phone-1").unwrap();
+        assert_eq!(parsed("/kick phone-1"), Command::Kick(Some(phone)));
+        assert_eq!(parsed("/status"), Command::Status);
+        let text = StatusText::parse("In a meeting").ok();
+        let busy = Command::Present { status: Status::Busy, minutes: Some(30), text };
+        assert_eq!(parsed("/status busy:30  In a meeting"), busy);
+        let away = Command::Present { status: Status::Away, minutes: None, text: None };
+        assert_eq!(parsed("/status away"), away);
         let name = GroupName::parse("The team").unwrap();
         let create = Command::Create { kind: GroupKind::Work, group: Some(eng), name };
         assert_eq!(parsed("/create work:eng  The team"), create);
@@ -218,6 +294,12 @@ mod tests {
             "/list x",
             "/join a b",
             "/usr/bin/env",
+            "/kick",
+            "/kick a b",
+            "/friend",
+            "/friend a b",
+            "/status busy:0",
+            "/status sleepy",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

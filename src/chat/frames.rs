@@ -3,10 +3,10 @@
 //! The names are stable; `docs/chat.md` lists them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::client::{CallError, SendError, Update};
+use crate::client::{CallError, Ended, SendError, Update};
 use crate::ids::{ClientMsgId, Conversation, MAX_JSON_INTEGER, Seq, UserId};
 use crate::protocol::{Content, Sent};
 
@@ -61,7 +61,8 @@ struct Raw {
 }
 
 /// What the client does by itself, and a script would only disturb.
-const OWN_MATTERS: [&str; 5] = ["login", "logout", "ping", "sync", "message.received"];
+const OWN_MATTERS: [&str; 6] =
+    ["login", "logout", "token.renew", "ping", "sync", "message.received"];
 
 /// Reads a line. The number of the line is what the answer carries when the frame names no `id`.
 pub fn read(line: &str, number: u64) -> Result<Frame, (u64, String)> {
@@ -144,7 +145,31 @@ pub fn event(update: &Update) -> String {
         Update::ReadCounts { conversation, counts } => {
             tell("message.read", &json!({"conversation": conversation, "counts": counts}))
         }
-        Update::Ended(ended) => tell("client.ended", &json!({"message": ended.to_string()})),
+        Update::FriendChanged { user, state } => {
+            tell("friend.changed", &json!({"user": user, "state": state}))
+        }
+        Update::PresenceChanged(presence) => {
+            tell("presence.changed", &json!({"presences": [presence]}))
+        }
+        Update::Ended(ended) => tell("client.ended", &why(ended)),
+    }
+}
+
+/// Why a client ended: in words, and what a script may want to tell apart.
+fn why(ended: &Ended) -> Value {
+    let message = ended.to_string();
+    match ended {
+        Ended::Kicked { reason, by: Some(by), at_ms } => {
+            json!({"message": message, "reason": reason, "by": by, "at_ms": at_ms})
+        }
+        Ended::Kicked { reason, by: None, at_ms } => {
+            json!({"message": message, "reason": reason, "at_ms": at_ms})
+        }
+        Ended::Refused(error) | Ended::Overtaken(error) => {
+            json!({"message": message, "error": error})
+        }
+        Ended::Closed { code, .. } => json!({"message": message, "code": code}),
+        Ended::LoggedOut | Ended::Dropped => json!({"message": message}),
     }
 }
 

@@ -6,6 +6,7 @@ mod command;
 mod frames;
 mod input;
 mod output;
+mod people;
 mod perform;
 mod show;
 mod talk;

@@ -9,7 +9,7 @@ use crate::protocol::{After, GroupChanged, GroupCreate, GroupInfo, History, Limi
 /// Messages that are shown when a conversation is opened.
 const SHOWN_AT_FIRST: usize = 10;
 /// Rows of a list; more are told of.
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 
 impl Talk {
     /// Does what a command says; what goes wrong is told.
@@ -68,6 +68,13 @@ impl Talk {
                 let answer = self.client.dissolve(&group).await;
                 self.changed(answer)
             }
+            Command::Friends => self.friends().await,
+            Command::Friend(user) => self.befriend(&user).await,
+            Command::Unfriend(user) => self.unfriend(&user).await,
+            Command::Who(users) => self.who(users).await,
+            Command::Present { status, minutes, text } => self.present(status, minutes, text).await,
+            Command::Devices => self.devices().await,
+            Command::Kick(device) => self.kick(device).await,
             Command::Status => {
                 self.status();
                 Ok(())
@@ -216,7 +223,7 @@ impl Talk {
     }
 
     /// Says what a list leaves out.
-    fn told_all(&mut self, rows: usize, has_more: bool) -> Result<(), String> {
+    pub(super) fn told_all(&mut self, rows: usize, has_more: bool) -> Result<(), String> {
         match (rows, has_more) {
             (0, _) => self.note("none"),
             (_, true) => self.note("and more"),
@@ -277,6 +284,6 @@ impl Talk {
     }
 }
 
-fn said(error: CallError) -> String {
+pub(super) fn said(error: CallError) -> String {
     error.to_string()
 }

@@ -1,5 +1,7 @@
 //! How things look to a person: one line for each, harmless, with colours where there are any.
 
+mod people;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::text::{Colours, Look, minute, safe, safe_line};

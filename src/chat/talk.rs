@@ -284,12 +284,26 @@ impl Talk {
             Update::ReadCounts { conversation, counts } if self.shows(&conversation) => {
                 self.output.line(&self.view.counts(&conversation, &counts));
             }
-            // Receipts of conversations that are not open; the end is heard of before.
+            Update::FriendChanged { user, state } if self.hears_of_people() => {
+                self.output.line(&self.view.friend_changed(&user, state));
+            }
+            Update::PresenceChanged(presence)
+                if self.hears_of_people() && presence.user != self.setup.user =>
+            {
+                self.output.line(&self.view.presence_changed(&presence));
+            }
+            // Receipts of conversations that are not open, and news of people for who only writes; the end is heard of before.
             Update::Delivered { .. }
             | Update::Read { .. }
             | Update::ReadCounts { .. }
+            | Update::FriendChanged { .. }
+            | Update::PresenceChanged(_)
             | Update::Ended(_) => {}
         }
+    }
+
+    fn hears_of_people(&self) -> bool {
+        self.setup.follow || self.mode == Mode::ByHand
     }
 
     /// Whether receipts of a conversation are shown: to a person those of the open one, else to who waits for them.
@@ -340,7 +354,7 @@ impl Talk {
         if self.output.is_json() {
             self.json(&frames::event(&Update::Ended(ended.clone())));
         } else {
-            self.output.complain(&ended.to_string());
+            self.output.complain(&self.view.ended(ended));
         }
         Outcome::Ended
     }

@@ -104,7 +104,7 @@ impl Driver {
     }
 
     async fn one_connection(&mut self) -> Departure {
-        let token = match self.options.token.token().await {
+        let token = match self.options.token.asked().await {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(%error, "no token to log in with");
@@ -119,7 +119,7 @@ impl Driver {
                 return Departure::Lost { retry_in: None };
             }
         };
-        let mut session = Session::new(connection);
+        let mut session = Session::new(connection, &self.options);
         let began = Instant::now();
         let departure = session.converse(self, token).await;
         tracing::debug!(?departure, "connection ended");

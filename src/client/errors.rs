@@ -1,7 +1,7 @@
 //! Why a client ended, and why what was asked of it was not done.
 
 use super::outbox::OutboxError;
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, UnixMs};
 use crate::limits;
 use crate::protocol::{ErrorBody, KickReason};
 
@@ -14,17 +14,22 @@ pub enum Ended {
     /// The last handle was dropped.
     #[error("no longer needed")]
     Dropped,
-    /// The login was refused.
+    /// The login was refused; where the app turns newcomers away, the error names the devices that are in.
     #[error("login refused: {} ({})", .0.message, code_name(.0))]
     Refused(ErrorBody),
-    /// Another session took its place.
-    #[error("another session took its place")]
+    /// The session was ended by a decision.
+    #[error("{}", why_kicked(*reason, by.as_ref()))]
     Kicked {
         /// Why.
         reason: KickReason,
-        /// The device whose login did it.
+        /// The device that did it by its login or by a command, where one did.
         by: Option<DeviceId>,
+        /// When.
+        at_ms: UnixMs,
     },
+    /// The same, but while the client was away: it wanted to go on with its session, and may not.
+    #[error("the session was ended while it was away: {}", .0.message)]
+    Overtaken(ErrorBody),
     /// The server closed the connection for good.
     #[error("closed with {code}: {reason}")]
     Closed {
@@ -33,6 +38,16 @@ pub enum Ended {
         /// What the server said.
         reason: String,
     },
+}
+
+fn why_kicked(reason: KickReason, by: Option<&DeviceId>) -> String {
+    let by = by.map(|by| format!(", from the device {by}")).unwrap_or_default();
+    match reason {
+        KickReason::Replaced => format!("another session took its place{by}"),
+        KickReason::Policy => format!("another login took its place{by}"),
+        KickReason::Kicked => format!("the session was ended{by}"),
+        KickReason::Revoked => format!("the session's token was revoked{by}"),
+    }
 }
 
 fn code_name(error: &ErrorBody) -> &'static str {

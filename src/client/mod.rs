@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod account;
 mod backoff;
 mod clock;
 mod driver;
@@ -32,9 +33,11 @@ mod groups;
 mod membership;
 mod outbox;
 mod places;
+mod presence;
 mod pulls;
 pub mod raw;
 mod receipts;
+mod renewal;
 mod session;
 mod stream;
 mod update;
@@ -51,7 +54,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::ids::{AppId, ClientMsgId, Conversation, DeviceId, InboxSeq, LoginNo, Seq, UserId};
+use crate::ids::{
+    AppId, ClientMsgId, Conversation, DeviceId, InboxSeq, LoginNo, Seq, UnixMs, UserId,
+};
 use crate::limits;
 use crate::protocol::{
     After, Content, ConversationList, ConversationsPage, CursorCommand, CursorReply, Device,
@@ -65,7 +70,7 @@ pub use places::Position;
 pub use raw::Transport;
 pub use update::Update;
 
-/// Where a client gets a token from, each time it logs in.
+/// Where a client gets a token from: each time that it logs in, and when the token of its session runs out.
 #[derive(Clone)]
 pub struct TokenSource(
     Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Sync + std::marker::Send>,
@@ -86,8 +91,8 @@ impl TokenSource {
         Self(Arc::new(move || Box::pin(source())))
     }
 
-    async fn token(&self) -> Result<String, String> {
-        (self.0)().await
+    fn asked(&self) -> BoxFuture<'static, Result<String, String>> {
+        (self.0)()
     }
 }
 
@@ -279,6 +284,11 @@ impl Client {
     /// A new client message id, with the server's time inside.
     pub fn mint(&self) -> ClientMsgId {
         ClientMsgId::mint(self.clock.now(), rand::random())
+    }
+
+    /// The server's time, as far as its last answer told it.
+    pub fn server_time(&self) -> UnixMs {
+        self.clock.now()
     }
 
     /// Says that everything up to `seq` was read.

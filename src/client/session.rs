@@ -12,16 +12,18 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::driver::{Driver, room};
 use super::frame::{self, Incoming};
 use super::places::Log;
 use super::pulls::Pulls;
 use super::raw::{Connection, Parted, WsMessage};
-use super::{Answer, CallError, Ended, Request};
-use crate::ids::{ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, Seq};
+use super::renewal::Renewal;
+use super::{Answer, CallError, Ended, Options, Request};
+use crate::ids::{ClientMsgId, Conversation, GroupId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
-    CloseCode, CursorCommand, History, Inbox, KickReason, Limit, Login, Logout, Ping, Resume, Sync,
+    CloseCode, CursorCommand, History, Inbox, Limit, Login, Logout, Ping, Resume, Sync, TokenRenew,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -49,7 +51,8 @@ enum What {
     Ping,
     Sync,
     Pull(Log),
-    Call(oneshot::Sender<Answer>),
+    Call(Call),
+    Renew,
     Logout,
 }
 
@@ -76,15 +79,19 @@ pub(super) struct Session {
     /// When `sync` may go out, after the server asked to wait.
     sync_at: Instant,
     must_log_out: bool,
-    kicked: Option<(KickReason, Option<DeviceId>)>,
+    renewal: Renewal,
+    /// What the server said of a decision, before it closed.
+    kicked: Option<Ended>,
     /// What the server said before it closed: over TCP there is no other close code.
     closing: Option<(CloseCode, String)>,
     come_back_in: Option<Duration>,
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, options: &Options) -> Self {
         let now = Instant::now();
+        let (base, cap) = options.backoff;
+        let renewal = Renewal::new(options.token.clone(), Backoff::new(base, cap), now);
         Self {
             connection,
             last_id: 0,
@@ -100,6 +107,7 @@ impl Session {
             must_sync: false,
             sync_at: now,
             must_log_out: false,
+            renewal,
             kicked: None,
             closing: None,
             come_back_in: None,
@@ -117,16 +125,16 @@ impl Session {
             let _ = call.answer.send(Err(CallError::NotConnected));
         }
         for (_, UnderWay { what, .. }) in std::mem::take(&mut self.under_way) {
-            if let What::Call(answer) = what {
-                let _ = answer.send(Err(CallError::NotConnected));
+            if let What::Call(call) = what {
+                let _ = call.answer.send(Err(CallError::NotConnected));
             }
         }
         let parted = match parted {
             Leaving::Departure(departure) => return departure,
             Leaving::Parted(parted) => parted,
         };
-        if let Some((reason, by)) = self.kicked.take() {
-            return Departure::Ended(Ended::Kicked { reason, by });
+        if let Some(kicked) = self.kicked.take() {
+            return Departure::Ended(kicked);
         }
         // However it ended: the app has asked for no other.
         if self.must_log_out {
@@ -137,6 +145,10 @@ impl Session {
             (Parted::Lost(_), told) => told.map(|(code, reason)| (code.number(), reason)),
         };
         match closed {
+            // No token came before the old one ran out. The next login asks for one again.
+            Some((4500, _)) if self.is_logged_in && self.renewal.is_lacking() => {
+                Departure::Lost { retry_in: None }
+            }
             Some((code @ 4500..=4999, reason)) => Departure::Ended(Ended::Closed { code, reason }),
             _ => Departure::Lost { retry_in: self.come_back_in },
         }
@@ -185,6 +197,7 @@ impl Session {
                         self.call(Call { cmd, body, answer });
                     }
                 },
+                () = self.renewal.ready() => {}
                 () = room(&driver.updates), if has_updates => {}
                 () = tokio::time::sleep_until(next_look) => {}
             }
@@ -261,12 +274,8 @@ impl Session {
             }
             return Ok(false);
         }
-        if let Some(sync) = self.sync_due(driver, now) {
-            self.feed("sync", &sync, What::Sync).await?;
-            return Ok(true);
-        }
-        if let Some(log) = self.pulls.next_due(driver.places.lacking(), now, rand::random) {
-            self.pull(driver, log).await?;
+        if let Some(token) = self.renewal.take() {
+            self.feed("token.renew", &TokenRenew { token }, What::Renew).await?;
             return Ok(true);
         }
         if self.ping_at <= now {
@@ -276,13 +285,25 @@ impl Session {
             self.feed("ping", &ping, What::Ping).await?;
             return Ok(true);
         }
+        if self.renewal.holds_back() {
+            return Ok(false);
+        }
+        if let Some(sync) = self.sync_due(driver, now) {
+            self.feed("sync", &sync, What::Sync).await?;
+            return Ok(true);
+        }
+        if let Some(log) = self.pulls.next_due(driver.places.lacking(), now, rand::random) {
+            self.pull(driver, log).await?;
+            return Ok(true);
+        }
         if let Some((conversation, seq)) = driver.receipts.next_due(now) {
             let received = CursorCommand { conversation: conversation.clone(), seq };
             self.feed("message.received", &received, What::Received(conversation, seq)).await?;
             return Ok(true);
         }
-        if let Some(Call { cmd, body, answer }) = self.calls.pop_front() {
-            self.feed(&cmd, &body, What::Call(answer)).await?;
+        if let Some(call) = self.calls.pop_front() {
+            let text = self.write(&call.cmd, &call.body)?;
+            self.feed_text(text, What::Call(call)).await?;
             return Ok(true);
         }
         let id = self.last_id + 1;
@@ -333,10 +354,12 @@ impl Session {
         // Without room nothing can be sent, whatever is due: an answer comes first.
         if self.is_logged_in && self.has_room() && !self.must_log_out {
             looks.push(Some(self.ping_at));
-            looks.push(self.pulls.due_at());
-            looks.push(Some(self.sync_at).filter(|_| self.must_sync && !self.is_syncing()));
-            looks.push(driver.receipts.due_at());
-            looks.push(driver.outbox.due_at());
+            if !self.renewal.holds_back() {
+                looks.push(self.pulls.due_at());
+                looks.push(Some(self.sync_at).filter(|_| self.must_sync && !self.is_syncing()));
+                looks.push(driver.receipts.due_at());
+                looks.push(driver.outbox.due_at());
+            }
         }
         looks.into_iter().flatten().min().unwrap_or(self.heard_at)
     }
@@ -352,9 +375,18 @@ impl Session {
     }
 
     async fn feed<B: Serialize>(&mut self, cmd: &str, body: &B, what: What) -> Result<(), Parted> {
+        let text = self.write(cmd, body)?;
+        self.feed_text(text, what).await
+    }
+
+    /// The next command.
+    fn write<B: Serialize>(&mut self, cmd: &str, body: &B) -> Result<String, Parted> {
         self.last_id += 1;
-        let text = frame::write(self.last_id, cmd, body)
-            .map_err(|error| Parted::Lost(format!("{cmd} cannot be written: {error}")))?;
+        frame::write(self.last_id, cmd, body)
+            .map_err(|error| Parted::Lost(format!("{cmd} cannot be written: {error}")))
+    }
+
+    async fn feed_text(&mut self, text: String, what: What) -> Result<(), Parted> {
         self.under_way.insert(self.last_id, UnderWay { since: Instant::now(), what });
         self.connection.feed_text(text).await
     }

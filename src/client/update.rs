@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::errors::Ended;
 use crate::ids::{Conversation, Epoch, GroupId, InboxSeq, LoginNo, Seq, UserId};
 use crate::limits;
-use crate::protocol::{DeliveredBy, Message, ReadCount};
+use crate::protocol::{DeliveredBy, FriendState, Message, Presence, ReadCount};
 
 /// Something that an app may want to show.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +85,16 @@ pub enum Update {
         /// The messages that were newly read, rising, each with how many others have read it.
         counts: Vec<ReadCount>,
     },
+    /// Somebody became a friend, or ceases to be one.
+    FriendChanged {
+        /// Who.
+        user: UserId,
+        /// What they are from now on.
+        state: FriendState,
+    },
+    /// How a friend, somebody who is watched, or the user is now. A hint: after each [`Update::Online`] they are asked for
+    /// anew, and whoever shall be watched is watched again.
+    PresenceChanged(Presence),
     /// The last one: the client does not come back.
     Ended(Ended),
 }
@@ -129,6 +139,8 @@ enum About {
     Read(Conversation, UserId),
     ReadCounts(Conversation),
     Group(GroupId),
+    Friend(UserId),
+    Presence(UserId),
 }
 
 fn about(update: &Update) -> Option<About> {
@@ -139,6 +151,8 @@ fn about(update: &Update) -> Option<About> {
         }
         Update::ReadCounts { conversation, .. } => Some(About::ReadCounts(conversation.clone())),
         Update::GroupChanged { group } => Some(About::Group(group.clone())),
+        Update::FriendChanged { user, .. } => Some(About::Friend(user.clone())),
+        Update::PresenceChanged(presence) => Some(About::Presence(presence.user.clone())),
         _ => None,
     }
 }

@@ -14,8 +14,8 @@ use crate::client::{CallError, Ended, SendError, Update};
 use crate::ids::InboxSeq;
 use crate::limits;
 use crate::protocol::{
-    Code, ErrorBody, Event, HistoryPage, InboxPage, LoggedIn, Message, Pong, ReadEvent, Sync,
-    Synced,
+    Code, ErrorBody, Event, HistoryPage, InboxPage, LoggedIn, Message, Pong, Presences, ReadEvent,
+    Sync, Synced,
 };
 
 impl Session {
@@ -69,7 +69,8 @@ impl Session {
                 driver.places.skip_to(&log, min_seq.get());
                 self.on_page(driver, log, messages, head.get());
             }
-            What::Call(answer) => drop(answer.send(Ok(ok.to_owned()))),
+            What::Call(call) => drop(call.answer.send(Ok(ok.to_owned()))),
+            What::Renew => self.renewal.taken(),
             What::Logout => {}
         }
         Ok(())
@@ -116,29 +117,47 @@ impl Session {
         error: ErrorBody,
     ) -> Result<(), Leaving> {
         let now = Instant::now();
-        let wait = error.retry_after_ms.map(Duration::from_millis);
+        let ran_out = error.code == Code::TokenExpired && !matches!(what, What::Login);
+        // A new token cures it, and nothing is sent before that was taken.
+        let wait = if ran_out { Some(0) } else { error.retry_after_ms };
+        let wait = wait.map(Duration::from_millis);
+        let is_curable = ran_out || error.code.is_curable();
+        if ran_out {
+            self.renewal.ran_out();
+        }
         match what {
-            What::Login if error.code.is_curable() => {
+            What::Login if is_curable => {
                 return Err(Leaving::Departure(Departure::Lost { retry_in: wait }));
+            }
+            // One that is turned away is told by whom; one that goes on with its session is told that it is over.
+            What::Login
+                if error.code == Code::Conflict
+                    && error.devices.is_none()
+                    && driver.resume.is_some() =>
+            {
+                return Err(Leaving::Departure(Departure::Ended(Ended::Overtaken(error))));
             }
             What::Login => {
                 return Err(Leaving::Departure(Departure::Ended(Ended::Refused(error))));
             }
-            What::Send(key) if error.code.is_curable() => {
+            What::Send(key) if is_curable => {
                 let is_first = error.code != Code::OrderBroken;
                 driver.outbox.refused(key, id, wait, is_first, now);
             }
             What::Send(key) => driver.refused(key, SendError::Refused(error)),
             What::Received(conversation, seq) => {
-                if error.code.is_curable() {
+                if is_curable {
                     let wait = wait.unwrap_or(limits::RETRY_AFTER);
                     driver.receipts.refused(&conversation, wait, now);
                 } else {
                     driver.receipts.told(&conversation, seq);
                 }
             }
-            What::Call(answer) => drop(answer.send(Err(CallError::Refused(error)))),
-            What::Pull(log) if error.code.is_curable() => {
+            What::Call(call) if ran_out => self.calls.push_front(call),
+            What::Call(call) => drop(call.answer.send(Err(CallError::Refused(error)))),
+            What::Renew => self.renewal.refused(now),
+            What::Ping if ran_out => {}
+            What::Pull(log) if is_curable => {
                 self.pulls.answered(log, wait.unwrap_or(limits::RETRY_AFTER), now);
             }
             // Nothing more of this group is for this user: not a member, or not any longer.
@@ -146,7 +165,7 @@ impl Session {
                 driver.places.give_up(&log);
                 self.pulls.answered(log, limits::RETRY_AFTER, now);
             }
-            What::Sync if error.code.is_curable() => {
+            What::Sync if is_curable => {
                 self.must_sync = true;
                 self.sync = None;
                 self.sync_at = now + wait.unwrap_or(limits::RETRY_AFTER);
@@ -172,11 +191,17 @@ impl Session {
                 driver.tell(Update::ReadCounts { conversation, counts });
             }
             Event::GroupChanged { group } => driver.tell(Update::GroupChanged { group }),
-            Event::FriendChanged { .. }
-            | Event::PresenceChanged(_)
-            | Event::TokenExpiring { .. } => {}
+            Event::FriendChanged { user, state } => {
+                driver.tell(Update::FriendChanged { user, state });
+            }
+            Event::PresenceChanged(Presences { presences }) => {
+                presences.into_iter().for_each(|one| driver.tell(Update::PresenceChanged(one)));
+            }
+            Event::TokenExpiring { .. } => self.renewal.needed(),
             Event::SyncNeeded {} => self.must_sync = true,
-            Event::Kicked { reason, by, .. } => self.kicked = Some((reason, by)),
+            Event::Kicked { reason, by, at_ms } => {
+                self.kicked = Some(Ended::Kicked { reason, by, at_ms });
+            }
             Event::Draining { reconnect_after_ms } => {
                 self.come_back_in = Some(Duration::from_millis(reconnect_after_ms));
             }
