@@ -199,6 +199,91 @@ fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
     deserializer.deserialize_u64(Visitor)
 }
 
+/// What an API key may be used for. A key has some of these, and each route asks for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Look at users and their devices.
+    UsersRead,
+    /// Make, deactivate and reactivate users.
+    UsersWrite,
+    /// End sessions and revoke tokens.
+    SessionsWrite,
+    /// Read conversations.
+    MessagesRead,
+    /// Send as the system or for a user.
+    MessagesSend,
+    /// Look at groups and their members.
+    GroupsRead,
+    /// Make, change and dissolve groups.
+    GroupsWrite,
+    /// See who is there.
+    PresenceRead,
+    /// See what the app has set.
+    AppsRead,
+    /// Change what the app has set.
+    AppsWrite,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::UsersRead,
+        Self::UsersWrite,
+        Self::SessionsWrite,
+        Self::MessagesRead,
+        Self::MessagesSend,
+        Self::GroupsRead,
+        Self::GroupsWrite,
+        Self::PresenceRead,
+        Self::AppsRead,
+        Self::AppsWrite,
+    ];
+
+    /// The name under which a scope is asked for and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UsersRead => "users:read",
+            Self::UsersWrite => "users:write",
+            Self::SessionsWrite => "sessions:write",
+            Self::MessagesRead => "messages:read",
+            Self::MessagesSend => "messages:send",
+            Self::GroupsRead => "groups:read",
+            Self::GroupsWrite => "groups:write",
+            Self::PresenceRead => "presence:read",
+            Self::AppsRead => "apps:read",
+            Self::AppsWrite => "apps:write",
+        }
+    }
+
+    /// Reads the name of a scope.
+    pub fn parse(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == raw)
+    }
+}
+
+/// The public half of an API key: 16 hexadecimal digits, which tell nobody the other half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApiKeyId(u64);
+
+impl ApiKeyId {
+    /// Takes any number.
+    pub fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Parses 16 hexadecimal digits in lower case: a key is written in one way only.
+    pub fn parse(raw: &str) -> Option<Self> {
+        let id = Self(u64::from_str_radix(raw, 16).ok()?);
+        (id.to_string() == raw).then_some(id)
+    }
+}
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -45,6 +45,16 @@ pub const STATUS_TEXT_BYTES: usize = 128;
 pub const DEVICES_KEPT: usize = 100;
 /// API keys of one app.
 pub const API_KEYS: usize = 20;
+/// The longest name of an API key, in bytes.
+pub const API_KEY_NAME_BYTES: usize = 64;
+/// The longest validity of an API key, in days.
+pub const API_KEY_DAYS_MAX: u32 = 3_650;
+/// How long an Idempotency-Key is remembered.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(86_400);
+/// How long a request under an Idempotency-Key may run before the same one may begin again.
+pub const IDEMPOTENCY_RUNS: Duration = Duration::from_secs(60);
+/// Idempotency-Keys of the past that each new one sweeps away, at most.
+pub const IDEMPOTENCY_SWEPT: usize = 10;
 /// How long before its token runs out a session is told.
 pub const TOKEN_WARNING: Duration = Duration::from_secs(60);
 /// How long a session whose token ran out may take to renew it. Then 4500.

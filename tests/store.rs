@@ -1,4 +1,4 @@
-//! What the store promises of appends, cursors, logins, nodes and its own identity, on a real PostgreSQL.
+//! What the store promises of appends, cursors, logins, nodes, apps and its own identity, on a real PostgreSQL.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,8 +6,12 @@
     reason = "a test that cannot go on should end"
 )]
 
+#[path = "store/api.rs"]
+mod api;
 #[path = "store/appends.rs"]
 mod appends;
+#[path = "store/apps.rs"]
+mod apps;
 #[path = "store/base.rs"]
 mod base;
 mod common;

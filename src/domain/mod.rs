@@ -1,5 +1,6 @@
 //! The rules, pure: no socket, no clock, no database, no actor. They cannot fail, they can only refuse.
 
+pub mod api_key;
 pub mod epoch;
 pub mod group;
 pub mod intake;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+pub mod api_keys;
 pub mod apps;
 pub mod binaries;
 pub mod child;
@@ -18,6 +19,7 @@ pub mod folder;
 pub mod group_appends;
 pub mod group_changes;
 pub mod groups;
+pub mod idempotency;
 pub mod identity;
 pub mod inbox;
 pub mod logins;
