@@ -29,6 +29,25 @@ pub const TOKEN_AHEAD_S: u64 = 60;
 /// The longest opaque paging cursor, in bytes.
 pub const CURSOR_BYTES: usize = 128;
 
+/// Logins that wait to be decided on a node; beyond it they are answered `busy`.
+pub const LOGIN_QUEUE: usize = 20_000;
+/// Messages that wait for the gatherer of logins.
+pub const LOGIN_MAILBOX: usize = 16_384;
+/// Logins in one statement.
+pub const LOGIN_BATCH: usize = 200;
+/// How often a login that was overtaken by another of its user is decided again.
+pub const LOGIN_TRIES: u32 = 8;
+/// Users whose sessions are compared with a changed policy at once.
+pub const POLICY_PAGE: usize = 500;
+/// How long the keys of an app are taken as known; a token that they do not fit is tried against those of the moment.
+pub const APP_KEYS_FOR: Duration = Duration::from_secs(1);
+/// How often the settings of the apps are read anew.
+pub const APP_SETTINGS_EVERY: Duration = Duration::from_secs(3);
+/// How often a node looks for sessions in the store that nobody holds.
+pub const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Sessions that it looks at in one statement.
+pub const SESSION_SWEEP_PAGE: usize = 5_000;
+
 /// Friends of one user.
 pub const FRIENDS: usize = 3_000;
 /// Users that one `presence.get` may name.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::apps::Apps;
 use super::engine::{ReadReceipts, Writers};
 use super::mailbox;
 use super::registry::Directory;
@@ -18,7 +19,7 @@ use super::relay::{GroupKey, MemberRead};
 use super::user::CursorsMoved;
 use crate::cluster::node::Node;
 use crate::domain::intake::Refusal;
-use crate::ids::{Conversation, UserId, UserNo};
+use crate::ids::{AppId, Conversation, UserId, UserNo};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::cursors::{CursorKey, CursorWriter, Cursors};
@@ -29,6 +30,8 @@ use crate::store::cursors::{CursorKey, CursorWriter, Cursors};
 pub struct Raise {
     /// Whose.
     pub key: CursorKey,
+    /// The owner's app.
+    pub app: AppId,
     /// The owner's name.
     pub owner: UserId,
     /// Of what.
@@ -93,7 +96,7 @@ struct Wanted {
 pub struct CursorActor {
     node: Arc<Node>,
     directory: Arc<Directory>,
-    read_receipts: ReadReceipts,
+    apps: Arc<Apps>,
     writers: Arc<Writers>,
     waiting: HashMap<CursorKey, Wanted>,
     /// The keys of `waiting`, in the order in which they came.
@@ -108,7 +111,7 @@ impl CursorActor {
         arbiter: &ArbiterHandle,
         node: Arc<Node>,
         directory: Arc<Directory>,
-        read_receipts: ReadReceipts,
+        apps: Arc<Apps>,
         writers: Arc<Writers>,
     ) -> Addr<Self> {
         mailbox::start_on(arbiter, limits::JOURNAL_MAILBOX, move || {
@@ -116,7 +119,7 @@ impl CursorActor {
             Self {
                 node,
                 directory,
-                read_receipts,
+                apps,
                 writers,
                 waiting,
                 turns: VecDeque::new(),
@@ -272,7 +275,8 @@ impl CursorActor {
         let mut moved: HashMap<CursorKey, Moved> =
             moved.into_iter().map(|moved| (moved.key, moved)).collect();
         for Wanted { raise, ticket } in batch {
-            let Raise { key, owner, of, .. } = raise;
+            let Raise { key, app, owner, of, .. } = raise;
+            let tells_of_reading = self.apps.read_receipts(app) == ReadReceipts::On;
             let found = moved.remove(&key);
             if found.is_none()
                 && let Of::Group(_) = of
@@ -300,14 +304,12 @@ impl CursorActor {
                         ticket: None,
                         ..moved.clone()
                     };
-                    if self.read_receipts == ReadReceipts::Off {
+                    if !tells_of_reading {
                         seen.before.read = after.read;
                     }
                     self.directory.peer_cursors(peer_no, seen);
                 }
-                Of::Group(group)
-                    if before.read < after.read && self.read_receipts == ReadReceipts::On =>
-                {
+                Of::Group(group) if before.read < after.read && tells_of_reading => {
                     self.directory.member_read(MemberRead {
                         key: group,
                         no: key.conversation,

@@ -8,8 +8,11 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::apps::Apps;
 use super::cursors::CursorActor;
+use super::holds::Holds;
 use super::journal::{JournalActor, Retire};
+use super::logins::LoginActor;
 use super::registry::{Directory, Drain, EpochChanged, Registry};
 use super::relay::RelayActor;
 use crate::cluster::node::Node;
@@ -30,7 +33,7 @@ pub enum ReadReceipts {
 /// What the actors are set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Read receipts of app 1.
+    /// Read receipts of apps that set nothing.
     pub read_receipts: ReadReceipts,
     /// How long a client message id is remembered, in days.
     pub dedup_window_days: u32,
@@ -80,6 +83,8 @@ pub(super) struct Shared {
     pub(super) registry: Addr<Registry>,
     pub(super) journals: Vec<Addr<JournalActor>>,
     pub(super) cursors: Addr<CursorActor>,
+    pub(super) logins: Addr<LoginActor>,
+    pub(super) apps: Arc<Apps>,
     pub(super) reads: Semaphore,
     places: Arc<Semaphore>,
     connections: AtomicUsize,
@@ -128,11 +133,20 @@ impl Engine {
                 JournalActor::start_on(arbiter, no, node, directory, writers.clone())
             })
             .collect();
+        let apps = Arc::new(Apps::new(pool.clone(), settings.read_receipts));
+        let holds = Holds::new(pool.clone());
+        let logins = LoginActor::start_on(
+            &arbiters[arbiters.len() - 1],
+            pool.clone(),
+            holds.clone(),
+            node.id(),
+            node.incarnation(),
+        );
         let cursors = CursorActor::start_on(
             &arbiters[0],
             node.clone(),
             directory.clone(),
-            settings.read_receipts,
+            apps.clone(),
             writers.clone(),
         );
         let relays = arbiters
@@ -149,6 +163,8 @@ impl Engine {
             registry: registry.clone(),
             journals,
             cursors,
+            logins,
+            apps: apps.clone(),
             reads: Semaphore::new(limits::READS_AT_ONCE),
             connections: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(
@@ -158,6 +174,9 @@ impl Engine {
             sessions: AtomicU64::new(1),
             lives: AtomicU64::new(1),
         });
+        actix::spawn(async move { apps.keep_fresh().await });
+        let keeper = node.clone();
+        actix::spawn(async move { holds.sweep(&keeper).await });
         let mut epoch = node.epoch();
         actix::spawn(async move {
             while epoch.changed().await.is_ok() {

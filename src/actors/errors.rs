@@ -120,6 +120,11 @@ pub(super) fn bad_token() -> ErrorBody {
     ErrorBody::new(Code::BadToken, "the token does not hold for this user and app").field("token")
 }
 
+/// The token was signed before the user's tokens were revoked.
+pub(super) fn revoked_token() -> ErrorBody {
+    ErrorBody::new(Code::BadToken, "the token was revoked").field("token")
+}
+
 /// There is no such group, or one that may not be seen.
 pub(super) fn no_such_group() -> ErrorBody {
     ErrorBody::new(Code::NotFound, "there is no such group")

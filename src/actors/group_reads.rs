@@ -108,7 +108,7 @@ pub(super) async fn members(
     let next = rows.last().filter(|_| more).map(|last| After::new(last.no.to_string()));
     let shows_read = row.members <= limits::READ_COUNTS_MEMBERS
         && row.kind.policy().read_receipts
-        && shared.settings.read_receipts == ReadReceipts::On;
+        && shared.apps.read_receipts(who.app) == ReadReceipts::On;
     let members = rows.into_iter().map(|member| Member {
         user: member.user,
         role: wire::role(member.role),

@@ -3,12 +3,16 @@
 //! They translate between what travels ([`crate::protocol`]) and what is decided ([`crate::domain`]). The access adapters
 //! and the application use [`Engine`], [`open_session`] and [`SessionHandle`] alone.
 
+pub mod accounts;
+mod apps;
 mod cursors;
 mod engine;
 mod errors;
 mod group;
 mod group_reads;
+mod holds;
 mod journal;
+mod logins;
 mod mailbox;
 mod outlet;
 mod reads;

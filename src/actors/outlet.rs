@@ -24,6 +24,7 @@ pub struct Outlet {
     codec: Codec,
     address: Addr<SessionActor>,
     behind: Arc<AtomicBool>,
+    ended: AtomicBool,
 }
 
 impl Outlet {
@@ -35,7 +36,18 @@ impl Outlet {
         address: Addr<SessionActor>,
         behind: Arc<AtomicBool>,
     ) -> Self {
-        Self { no, user, codec, address, behind }
+        let ended = AtomicBool::new(false);
+        Self { no, user, codec, address, behind, ended }
+    }
+
+    /// The session was ended by a decision: from now on it hands nothing to its socket but that it was.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether the session was ended by a decision, which it may not have heard yet.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Whether the session is still there.

@@ -1,21 +1,26 @@
 //! What sessions ask of durable history, and logins: read from the store, never from an actor.
 
+use tokio::sync::oneshot;
+
+use super::apps::NotVerified;
 use super::engine::{Engine, ReadReceipts, Shared};
-use super::errors::{bad_token, not_found, of_store, of_token};
-use super::wire;
-use crate::domain::usersig;
+use super::errors::{self, bad_token, not_found, of_store, of_token};
+use super::logins::{self, Admitted, DecideLogin, Request};
+use super::{mailbox, wire};
+use crate::domain::login_policy::Newcomer;
+use crate::domain::usersig::Verified;
 use crate::ids::{
-    AppId, Conversation, ConversationNo, InboxSeq, LoginNo, MessageId, Seq, UserId, UserNo,
+    AppId, Conversation, ConversationNo, DeviceId, InboxSeq, LoginNo, MessageId, Platform, Seq,
+    UserId, UserNo,
 };
 use crate::limits;
 use crate::protocol::{
-    self, After, Code, ConversationList, ConversationsPage, ErrorBody, GroupHead, History,
+    self, After, Code, ConversationList, ConversationsPage, Device, ErrorBody, GroupHead, History,
     HistoryPage, Inbox, InboxPage, Login, Message, Synced,
 };
 use crate::store::conversations::{self, ListPlace, Listed};
 use crate::store::pairs::{self, Entry, Found, From, PeerCursors};
-use crate::store::users::LoginRequest;
-use crate::store::{StoreError, apps, groups, inbox, users};
+use crate::store::{StoreError, groups, inbox, sessions};
 
 /// Room in a frame for what stands around the messages of a page, in bytes.
 const PAGE_FRAME_BYTES: usize = 1024;
@@ -30,6 +35,8 @@ pub(super) struct Identity {
     pub(super) app: AppId,
     pub(super) user: UserId,
     pub(super) no: UserNo,
+    pub(super) platform: Platform,
+    pub(super) device: DeviceId,
     pub(super) login_no: LoginNo,
 }
 
@@ -55,35 +62,74 @@ pub(super) async fn admitted<T>(
     bounded(read).await.map_err(|error| of_store(&error))
 }
 
-/// Checks a login's token and notes the login in the store.
-pub(super) async fn log_in(engine: &Engine, login: &Login) -> Result<Identity, ErrorBody> {
-    let shared = engine.shared();
+/// Checks a login's token, and has the login decided by the store.
+pub(super) async fn log_in(
+    engine: &Engine,
+    login: &Login,
+) -> Result<(Identity, Admitted, Verified), ErrorBody> {
     let app = login.app.unwrap_or(AppId::DEFAULT);
-    if login.token.len() > limits::TOKEN_BYTES {
-        return Err(bad_token());
-    }
-    let keys = admitted(shared, apps::keys(&shared.pool, app)).await?;
-    let now = shared.node.now();
-    let verified =
-        usersig::verify(&login.token, &keys, app, &login.user, now, limits::TOKEN_VALIDITY_S)
-            .map_err(|error| of_token(&error))?;
-    let request = LoginRequest {
+    let verified = verify(engine, &login.token, app, &login.user).await?;
+    let Device { id, platform, name } = login.device.clone();
+    let resumes = login.resume.map(|resume| resume.login_no);
+    let request = Request {
         app,
         user: login.user.clone(),
-        signed_at_s: verified.signed_at_s,
-        platform: login.device.platform.as_str(),
-        device: login.device.id.clone(),
-        device_name: login.device.name.clone(),
+        token_s: verified.signed_at_s,
+        newcomer: Newcomer { platform, device: id.clone(), resumes },
+        device_name: name,
     };
-    let (node, incarnation) = (shared.node.id(), shared.node.incarnation());
-    match admitted(shared, users::log_in(&shared.pool, node, incarnation, &request)).await? {
-        users::Login::Done { user, login_no } => {
-            Ok(Identity { app, user: login.user.clone(), no: user, login_no })
-        }
-        users::Login::Revoked => {
-            Err(ErrorBody::new(Code::BadToken, "the token was revoked").field("token"))
-        }
+    let (answer, answered) = oneshot::channel();
+    if mailbox::tell(&engine.shared().logins, DecideLogin { request, answer }).is_err() {
+        return Err(logins::busy());
     }
+    let admitted = match tokio::time::timeout(limits::READ_WITHIN, answered).await {
+        Ok(Ok(outcome)) => outcome?,
+        Ok(Err(_)) | Err(_) => return Err(errors::unavailable()),
+    };
+    let key = admitted.held.key();
+    let (no, login_no) = (key.user, key.login_no);
+    let who = Identity { app, user: login.user.clone(), no, platform, device: id, login_no };
+    Ok((who, admitted, verified))
+}
+
+/// Checks a token with which a session is to go on, and notes that in the store.
+pub(super) async fn renew(
+    engine: &Engine,
+    who: &Identity,
+    token: &str,
+) -> Result<Verified, ErrorBody> {
+    let shared = engine.shared();
+    let verified = verify(engine, token, who.app, &who.user).await?;
+    let renew = sessions::renew_token(&shared.pool, who.no, who.login_no, verified.signed_at_s);
+    if admitted(shared, renew).await? { Ok(verified) } else { Err(errors::revoked_token()) }
+}
+
+async fn verify(
+    engine: &Engine,
+    token: &str,
+    app: AppId,
+    user: &UserId,
+) -> Result<Verified, ErrorBody> {
+    if token.len() > limits::TOKEN_BYTES {
+        return Err(bad_token());
+    }
+    let shared = engine.shared();
+    let verify = shared.apps.verify(token, app, user, shared.node.now());
+    match tokio::time::timeout(limits::READ_WITHIN, verify).await {
+        Ok(Ok(verified)) => Ok(verified),
+        Ok(Err(NotVerified::Token(error))) => Err(of_token(&error)),
+        Ok(Err(NotVerified::Store(error))) => Err(of_store(&error)),
+        Err(_) => Err(errors::unavailable()),
+    }
+}
+
+/// Refuses a session that was ended by a decision since its login.
+pub(super) async fn stands(engine: &Engine, who: &Identity) -> Result<(), ErrorBody> {
+    let shared = engine.shared();
+    if admitted(shared, sessions::stands(&shared.pool, who.no, who.login_no)).await? {
+        return Ok(());
+    }
+    Err(ErrorBody::new(Code::Conflict, "the session was ended by a decision"))
 }
 
 /// Answers `sync`.
@@ -176,7 +222,7 @@ async fn pair_history(
     limit: usize,
 ) -> Result<HistoryPage, ErrorBody> {
     let shared = engine.shared();
-    let show_read = shared.settings.read_receipts == ReadReceipts::On;
+    let show_read = shared.apps.read_receipts(who.app) == ReadReceipts::On;
     let found = admitted(shared, pairs::find(&shared.pool, who.app, who.no, peer)).await?;
     let pair = match found {
         Found::Nobody => return Err(not_found()),
@@ -254,7 +300,7 @@ pub(super) async fn conversations(
     let mut entries = admitted(shared, list).await?;
     let more = entries.len() > limit;
     entries.truncate(limit);
-    let show_read = shared.settings.read_receipts == ReadReceipts::On;
+    let show_read = shared.apps.read_receipts(who.app) == ReadReceipts::On;
     let places: Vec<ListPlace> = entries.iter().map(Listed::place).collect();
     let rows = readable(entries.into_iter().map(|entry| wire::listed(entry, show_read)))?;
     let mut bytes = PAGE_FRAME_BYTES;
@@ -299,7 +345,7 @@ fn parse_place(after: &After) -> Option<ListPlace> {
 
 /// All or none: a page with a hole would pass for complete.
 pub(super) fn readable<T>(items: impl Iterator<Item = Option<T>>) -> Result<Vec<T>, ErrorBody> {
-    items.collect::<Option<Vec<T>>>().ok_or_else(super::errors::unavailable)
+    items.collect::<Option<Vec<T>>>().ok_or_else(errors::unavailable)
 }
 
 pub(super) enum Keep {

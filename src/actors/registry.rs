@@ -16,7 +16,10 @@ use super::group::{Ask, FinishGroup, GroupActor, GroupPort, GroupRequest, StoreC
 use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
 use super::relay::{GroupEntry, GroupKey, HeadsOver, MemberRead, RelayPort};
-use super::user::{Attach, CursorsMoved, EpochOver, Finish, Shut, SyncNeeded, UserActor, Written};
+use super::user::{
+    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, Shut, SyncNeeded, UserActor,
+    Written,
+};
 use crate::domain::intake::Refusal;
 use crate::ids::{AppId, UserId, UserNo};
 use crate::limits;
@@ -235,6 +238,13 @@ impl Directory {
             if !written.settlements.is_empty() {
                 mailbox::insist(&listed.address, written);
             }
+        }
+    }
+
+    /// Tells a user which of its sessions stand. A session that is not known to its user yet asks the store when it is.
+    pub fn decided(&self, user: UserNo, decided: Decided) {
+        if let Some(listed) = self.users.get(&user) {
+            mailbox::insist(&listed.address, SessionsDecided(decided));
         }
     }
 

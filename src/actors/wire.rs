@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::relay::GroupEntry;
 use super::user::Entry;
 use crate::domain::group::{self, Happened};
+use crate::domain::login_policy::EndedBy;
 use crate::domain::{policy, snowflake};
 use crate::ids::{Conversation, GroupId, UserId};
 use crate::protocol::codec::{Codec, Outbound};
 use crate::protocol::{
     Body, Content, ConversationRow, DeliveredBy, Event, GroupInfo, GroupKind, GroupSummary,
-    Message, Notice, NoticeAction, Peer, Role,
+    KickReason, Message, Notice, NoticeAction, Peer, Role,
 };
 use crate::store::conversations::Listed;
 use crate::store::groups;
@@ -226,5 +227,15 @@ pub(super) fn listed(listed: Listed, show_read: bool) -> Option<ConversationRow>
                 }),
             })
         }
+    }
+}
+/// How a client is told why its session was ended; none where the close code says it all.
+pub(super) fn kick_reason(why: EndedBy) -> Option<KickReason> {
+    match why {
+        EndedBy::Replaced => Some(KickReason::Replaced),
+        EndedBy::Policy => Some(KickReason::Policy),
+        EndedBy::Kick => Some(KickReason::Kicked),
+        EndedBy::Revocation => Some(KickReason::Revoked),
+        EndedBy::Deactivation => None,
     }
 }

@@ -36,7 +36,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("rookery_errors_total", "refused commands, by code"),
     ("rookery_logins_failed_total", "refused logins"),
-    ("rookery_kicks_total", "sessions ended by another login"),
+    ("rookery_kicks_total", "sessions ended by a decision"),
     ("rookery_sync_needed_total", "sessions told to sync"),
     ("rookery_slow_readers_total", "sessions closed because their peer did not read"),
     ("rookery_receipts_dropped_total", "receipts for somebody offline that found no room"),

@@ -209,9 +209,13 @@ impl Raw {
         event["body"].take()
     }
 
-    /// The body of the next event, which must have this name.
+    /// The body of the next event, which must have this name. How others are comes when it comes, and is passed over.
     pub async fn next_event(&mut self, name: &str) -> Value {
-        let mut event = patience(name, self.0.event()).await.unwrap();
+        let is_it = |frame: &Value| {
+            frame["event"] == name
+                || frame["event"].is_string() && frame["event"] != "presence.changed"
+        };
+        let mut event = patience(name, self.0.first(is_it)).await.unwrap();
         assert_eq!(event["event"], name, "{event}");
         event["body"].take()
     }

@@ -1,27 +1,28 @@
-//! How a session gets in: the token is checked and the login noted in the store, the user lets the session in, the heads
+//! How a session gets in: the token is checked, the store decides the login, the user lets the session in, the heads
 //! are read, and only then the login is answered. Events that come meanwhile wait for that answer.
 
 use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::account::Token;
 use super::groups::first_sync;
 use super::{Attached, EnterRefused, Membership, Phase, SessionActor};
+use crate::actors::logins::Admitted;
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
 use crate::actors::registry::Enter;
 use crate::actors::user::{self, Attach};
 use crate::actors::{errors, mailbox, wire};
+use crate::domain::usersig::Verified;
 use crate::limits;
 use crate::protocol::codec::Outbound;
-use crate::protocol::{
-    CloseCode, Code, Device, ErrorBody, Limits, LoggedIn, Login, Reply, Sync, Synced,
-};
+use crate::protocol::{CloseCode, Code, ErrorBody, Limits, LoggedIn, Login, Reply, Sync, Synced};
 
 #[derive(Message)]
 #[rtype(result = "()")]
 struct LoginChecked {
-    outcome: Result<Identity, ErrorBody>,
+    outcome: Result<(Identity, Admitted, Verified), ErrorBody>,
 }
 
 #[derive(Message)]
@@ -34,10 +35,13 @@ impl Handler<LoginChecked> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, LoginChecked { outcome }: LoginChecked, ctx: &mut Self::Context) {
-        let Phase::Checking { command, device, ask } = &self.phase else { return };
-        let (command, device, ask) = (*command, device.clone(), ask.clone());
+        let Phase::Checking { command, ask } = &self.phase else { return };
+        let (command, ask) = (*command, ask.clone());
         match outcome {
-            Ok(who) => self.enter(command, device, ask, who, ctx),
+            Ok((who, admitted, verified)) => {
+                self.token = Some(Token::new(&verified));
+                self.enter(command, ask, who, admitted, ctx);
+            }
             Err(error) => self.login_failed(command, error),
         }
         self.pump();
@@ -108,7 +112,7 @@ impl Handler<FirstSync> for SessionActor {
 impl SessionActor {
     pub(super) fn log_in(&mut self, command: u64, login: Login, ctx: &mut Context<Self>) {
         let ask = Arc::new(login.sync.clone().unwrap_or_default());
-        self.phase = Phase::Checking { command, device: login.device.clone(), ask };
+        self.phase = Phase::Checking { command, ask };
         let engine = self.engine.clone();
         let check = async move { LoginChecked { outcome: reads::log_in(&engine, &login).await } };
         ctx.spawn(check.into_actor(self).map(|checked, _, ctx| ctx.notify(checked)));
@@ -117,21 +121,16 @@ impl SessionActor {
     fn enter(
         &mut self,
         command: u64,
-        device: Device,
         ask: Arc<Sync>,
         who: Identity,
+        admitted: Admitted,
         ctx: &mut Context<Self>,
     ) {
         let (address, behind) = (ctx.address(), self.behind.clone());
         let outlet = Arc::new(Outlet::new(self.no, who.no, self.codec, address, behind));
         self.outlet = Some(outlet.clone());
-        let attach = Attach {
-            outlet,
-            platform: device.platform,
-            device: device.id.clone(),
-            login_no: who.login_no,
-            shut: false,
-        };
+        let Admitted { held, standing } = admitted;
+        let attach = Attach { outlet, held, standing, shut: false };
         let enter = Enter {
             engine: self.engine.clone(),
             user: who.no,
@@ -142,8 +141,7 @@ impl SessionActor {
         if mailbox::tell(&self.shared().registry, enter).is_err() {
             return self.login_failed(command, user::busy());
         }
-        let login_no = who.login_no;
-        self.membership = Some(Membership { device, login_no, user: None });
+        self.membership = Some(Membership { user: None });
         self.phase = Phase::Entering { command, who: Arc::new(who), ask };
     }
 

@@ -31,14 +31,15 @@ use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, UserActor};
 use crate::actors::{errors, wire};
 use crate::domain::group::{ChangeRefused, Changed};
 use crate::domain::intake::{Ack, SessionNo};
+use crate::domain::login_policy::EndedBy;
 use crate::domain::order::{Effect, Order, Taken};
 use crate::domain::outbound::{Outbound as Queue, Queued};
-use crate::ids::{Conversation, DeviceId, GroupId, InboxSeq, LoginNo, Seq, UnixMs};
+use crate::ids::{Conversation, DeviceId, GroupId, InboxSeq, Seq, UnixMs};
 use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
 use crate::protocol::{
-    CloseCode, Code, Command, CursorCommand, CursorReply, Device, Empty, ErrorBody, Event,
-    GroupSeqs, KickReason, Reply, Sync,
+    CloseCode, Code, Command, CursorCommand, CursorReply, Empty, ErrorBody, Event, GroupSeqs,
+    Reply, Sync,
 };
 
 /// A frame from the peer.
@@ -143,7 +144,7 @@ pub struct NeedSync;
 #[rtype(result = "()")]
 pub struct Kick {
     /// Why.
-    pub reason: KickReason,
+    pub why: EndedBy,
     /// By which device.
     pub by: Option<DeviceId>,
     /// When.
@@ -168,8 +169,6 @@ struct ClockDue;
 
 /// What the user knows the session by.
 struct Membership {
-    device: Device,
-    login_no: LoginNo,
     /// Known once the user has let the session in.
     user: Option<Addr<UserActor>>,
 }
@@ -178,7 +177,7 @@ enum Phase {
     /// No login yet.
     Fresh,
     /// The token is being checked.
-    Checking { command: u64, device: Device, ask: Arc<Sync> },
+    Checking { command: u64, ask: Arc<Sync> },
     /// The user is being told, then the heads are read.
     Entering { command: u64, who: Arc<Identity>, ask: Arc<Sync> },
     /// Logged in.
@@ -212,6 +211,8 @@ pub struct SessionActor {
     pings: Vec<groups::WaitingPing>,
     order: Order<Conversation, Draft>,
     effects: Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
+    /// From the login on.
+    token: Option<account::Token>,
     send_rate: DefaultDirectRateLimiter,
     behind: Arc<AtomicBool>,
     known_inbox: InboxSeq,
@@ -246,6 +247,7 @@ impl SessionActor {
                 pings: Vec::new(),
                 order: Order::default(),
                 effects: Vec::new(),
+                token: None,
                 send_rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
                 behind: Arc::new(AtomicBool::new(false)),
                 known_inbox: InboxSeq::ZERO,
@@ -382,15 +384,21 @@ impl Handler<NeedSync> for SessionActor {
 impl Handler<Kick> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, Kick { reason, by, at }: Kick, _: &mut Self::Context) {
-        if matches!(self.phase, Phase::Closing { .. }) {
-            return;
-        }
-        tracing::info!(session = self.no.0, ?reason, "kicked");
-        // From this instant on nothing that it sent is acked, not even what waits for the socket.
+    fn handle(&mut self, Kick { why, by, at }: Kick, _: &mut Self::Context) {
+        // One that is closing for another reason still holds acks that must not go out.
         self.outbound.clear();
-        self.notice(Event::Kicked { reason, by, at_ms: at });
-        self.close(CloseCode::Kicked);
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return self.pump();
+        }
+        tracing::info!(session = self.no.0, ?why, "ended by a decision");
+        if let Some(reason) = wire::kick_reason(why) {
+            self.notice(Event::Kicked { reason, by, at_ms: at });
+        }
+        self.close(match why {
+            EndedBy::Replaced | EndedBy::Policy | EndedBy::Kick => CloseCode::Kicked,
+            EndedBy::Revocation => CloseCode::Revoked,
+            EndedBy::Deactivation => CloseCode::Banned,
+        });
         self.pump();
     }
 }
@@ -460,6 +468,7 @@ impl Handler<ClockDue> for SessionActor {
             self.look_awaited(Taken::Yes);
             self.give_up_changes(now);
             self.look_behind();
+            self.look_at_token();
         }
         self.pump();
     }
@@ -506,6 +515,10 @@ impl SessionActor {
                 return self.reply(id, Err(error));
             }
         };
+        if let Some(error) = self.token_refuses(&command) {
+            // What is sent meanwhile is refused as by a rate: it keeps its order, and comes again.
+            return self.refuse(id, command, error);
+        }
         match (command, who) {
             (Command::Login(login), _) => self.log_in(id, *login, ctx),
             (_, None) => {}
@@ -655,24 +668,17 @@ impl SessionActor {
     /// Tells the user that the session is over, once; a user that has yet to let it in is told when it does.
     fn leave(&mut self, confirm: Option<Addr<Self>>) {
         self.unsubscribe();
-        let Some(Membership { device, login_no, user: Some(user) }) = &self.membership else {
-            return;
-        };
-        let detach = Detach {
-            session: self.no,
-            platform: device.platform,
-            device: device.id.clone(),
-            login_no: *login_no,
-            confirm,
-        };
-        mailbox::insist(user, detach);
+        let Some(Membership { user: Some(user) }) = &self.membership else { return };
+        mailbox::insist(user, Detach { session: self.no, confirm });
         self.membership = None;
     }
 
     /// Hands the adapter what waits, when it has taken care of the last batch.
     fn pump(&mut self) {
         // Events that came since the user knows the session wait for the login's reply.
-        let holds = matches!(self.phase, Phase::Entering { .. });
+        let holds = matches!(self.phase, Phase::Entering { .. })
+            // A decision has ended it, of which it will hear in a moment: what waits here is not told any more.
+            || self.outlet.as_ref().is_some_and(|outlet| outlet.is_ended());
         if self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
             let batch = self.outbound.take();
             self.in_flight = self.in_flight.saturating_sub(batch.replies);

@@ -1,7 +1,8 @@
-//! A user's sessions on this node: who may come in when, and what goes to all of them.
+//! A user's sessions on this node: who may come in when, who has to go, and what goes to all of them.
 //!
-//! A session that is replaced is taken out at once, so that nothing that it sent is acked through here any more; the one
-//! that replaces it comes in when the loser has said that it ended.
+//! The store decides which sessions stand; each decision names them as of one login number. A session that does not stand
+//! is taken out at once, so that nothing that it sent is acked through here any more; the one for which it went comes in
+//! when the loser has said that it ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::{Attach, Entry, UserActor};
+use crate::actors::holds::{Held, SessionKey};
 use crate::actors::outlet::Outlet;
 use crate::actors::registry::UserState;
 use crate::actors::session::{Attached, Kick, SessionShut};
 use crate::actors::wire::{self, Encoded};
 use crate::domain::intake::SessionNo;
-use crate::ids::{DeviceId, LoginNo, UnixMs, UserId};
-use crate::limits;
-use crate::protocol::{Event, KickReason, Platform};
+use crate::domain::login_policy::EndedBy;
+use crate::ids::{DeviceId, LoginNo, Platform, UnixMs, UserId};
+use crate::protocol::Event;
 
 /// The sessions of one user.
 pub(super) struct Devices {
@@ -24,17 +26,36 @@ pub(super) struct Devices {
     state: Arc<UserState>,
     sessions: HashMap<SessionNo, Slot>,
     entering: Vec<Entering>,
+    /// The latest decision, for sessions that it ended and that are still on their way here.
+    decided: Option<Decided>,
+}
+
+/// Which sessions of a user stand, as the store decided it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The user's login number at that time.
+    pub at: LoginNo,
+    /// Of the sessions up to that number, those that stand.
+    pub standing: Vec<LoginNo>,
+    /// Why the others ended.
+    pub why: EndedBy,
+    /// The device by whose login or command.
+    pub by: Option<(Platform, DeviceId)>,
+}
+
+impl Decided {
+    fn ends(&self, login_no: LoginNo) -> bool {
+        login_no <= self.at && !self.standing.contains(&login_no)
+    }
 }
 
 /// A session that is in.
 pub(super) struct Slot {
     pub(super) outlet: Arc<Outlet>,
-    pub(super) platform: Platform,
-    pub(super) device: DeviceId,
-    pub(super) login_no: LoginNo,
+    held: Held,
 }
 
-/// A session that may come in when those that it replaces are gone.
+/// A session that may come in when those that went for it are gone.
 struct Entering {
     attach: Attach,
     awaits: Vec<SessionNo>,
@@ -45,67 +66,35 @@ struct Entering {
 pub(super) enum Admission {
     /// It did.
     In,
-    /// It waits for those that it replaces.
+    /// It waits for those that went for it.
     Waits,
-    /// A later login of its device was here before it.
+    /// A later decision was here before it.
     Lost,
 }
 
 impl Devices {
     /// No session yet.
     pub(super) fn new(state: Arc<UserState>) -> Self {
-        Self { state, sessions: HashMap::new(), entering: Vec::new() }
+        Self { state, sessions: HashMap::new(), entering: Vec::new(), decided: None }
     }
 
-    /// Lets a session in, or makes it wait for those that it replaces, which are told.
+    /// Lets a session in, or makes it wait for those that go for it, which are told.
     pub(super) fn attach(
         &mut self,
         attach: Attach,
         now: UnixMs,
         user: &Addr<UserActor>,
     ) -> Admission {
-        let by = attach.device.clone();
-        let same = |platform: Platform, device: &DeviceId| {
-            platform == attach.platform && *device == attach.device
-        };
-        let newer_slot = self
-            .sessions
-            .values()
-            .any(|slot| same(slot.platform, &slot.device) && slot.login_no > attach.login_no);
-        let newer_entering = self.entering.iter().any(|Entering { attach: other, .. }| {
-            same(other.platform, &other.device) && other.login_no > attach.login_no
-        });
-        if newer_slot || newer_entering {
-            // The store ordered the logins; this one was first there and came second here.
-            kick(&attach.outlet, KickReason::Replaced, &by, now);
+        if let Some(decided) = self.decided.clone().filter(|it| it.ends(attach.held.key().login_no))
+        {
+            // The store ordered the two; this one was first there and came second here.
+            kick(&attach.outlet, attach.held.key(), &decided, now);
             return Admission::Lost;
         }
-        let mut awaits = Vec::new();
-        let (overtaken, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
-            .into_iter()
-            .partition(|entering| same(entering.attach.platform, &entering.attach.device));
-        self.entering = others;
-        for entering in overtaken {
-            kick(&entering.attach.outlet, KickReason::Replaced, &by, now);
-            awaits.extend(entering.awaits);
-        }
-        let mut losers: Vec<(SessionNo, KickReason)> = self
-            .sessions
-            .iter()
-            .filter(|(_, slot)| same(slot.platform, &slot.device))
-            .map(|(no, _)| (*no, KickReason::Replaced))
-            .collect();
-        if losers.is_empty() && self.sessions.len() >= limits::SESSIONS_PER_USER {
-            let oldest = self.sessions.iter().min_by_key(|(_, slot)| slot.login_no);
-            losers.extend(oldest.map(|(no, _)| (*no, KickReason::Policy)));
-        }
-        for (no, reason) in losers {
-            if let Some(slot) = self.sessions.remove(&no) {
-                kick(&slot.outlet, reason, &by, now);
-                awaits.push(no);
-            }
-        }
-        self.list();
+        let SessionKey { platform, device, login_no, .. } = attach.held.key().clone();
+        let (standing, why) = (attach.standing.clone(), EndedBy::Policy);
+        let decided = Decided { at: login_no, standing, why, by: Some((platform, device)) };
+        let awaits = self.decided(decided, now);
         if awaits.is_empty() {
             self.admit(attach, user);
             return Admission::In;
@@ -114,15 +103,53 @@ impl Devices {
         Admission::Waits
     }
 
-    /// A session has ended; who waited for it comes in.
-    pub(super) fn detach(&mut self, session: SessionNo, user: &Addr<UserActor>) {
-        self.sessions.remove(&session);
+    /// Ends the sessions that do not stand any more; those whose end is still to be waited for.
+    pub(super) fn decided(&mut self, decided: Decided, now: UnixMs) -> Vec<SessionNo> {
+        let (overtaken, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entering)
+            .into_iter()
+            .partition(|entering| decided.ends(entering.attach.held.key().login_no));
+        self.entering = others;
+        let mut awaits = Vec::new();
+        for Entering { attach, awaits: awaited } in overtaken {
+            kick(&attach.outlet, attach.held.key(), &decided, now);
+            awaits.extend(awaited);
+        }
+        let losers =
+            self.sessions.iter().filter(|(_, slot)| decided.ends(slot.held.key().login_no));
+        let losers: Vec<SessionNo> = losers.map(|(no, _)| *no).collect();
+        for no in losers {
+            if let Some(slot) = self.sessions.remove(&no) {
+                kick(&slot.outlet, slot.held.key(), &decided, now);
+                awaits.push(no);
+            }
+        }
+        self.list();
+        self.remember(decided);
+        awaits
+    }
+
+    /// What one decision ended no later one brings back, so the latest says it for all; of two at one number, both.
+    fn remember(&mut self, decided: Decided) {
+        match &mut self.decided {
+            Some(known) if known.at > decided.at => {}
+            Some(known) if known.at == decided.at => {
+                known.standing.retain(|stands| decided.standing.contains(stands));
+                (known.why, known.by) = (decided.why, decided.by);
+            }
+            known => *known = Some(decided),
+        }
+    }
+
+    /// A session has ended; who waited for it comes in. What the store has it as, unless it was ended by a decision.
+    pub(super) fn detach(&mut self, session: SessionNo, user: &Addr<UserActor>) -> Option<Held> {
+        let held = self.sessions.remove(&session).map(|slot| slot.held);
         self.list();
         self.entering.retain(|entering| entering.attach.outlet.no != session);
         for entering in &mut self.entering {
             entering.awaits.retain(|awaited| *awaited != session);
         }
         self.admit_ready(user);
+        held
     }
 
     /// A session has waited for long enough. Those that it replaces are out already, and are acked nothing.
@@ -146,9 +173,8 @@ impl Devices {
     }
 
     fn admit(&mut self, attach: Attach, user: &Addr<UserActor>) {
-        let Attach { outlet, platform, device, login_no, .. } = attach;
-        let slot = Slot { outlet: outlet.clone(), platform, device, login_no };
-        self.sessions.insert(outlet.no, slot);
+        let Attach { outlet, held, .. } = attach;
+        self.sessions.insert(outlet.no, Slot { outlet: outlet.clone(), held });
         // Before the session reads of which groups its user is a member: who becomes one after that is found here.
         self.list();
         outlet.insist(Attached { user: user.clone() });
@@ -169,14 +195,12 @@ impl Devices {
     }
 
     /// Takes out sessions that ended before they knew whom to tell.
-    pub(super) fn take_gone(&mut self) -> Vec<(SessionNo, Slot)> {
-        let gone: Vec<SessionNo> = self
-            .sessions
-            .iter()
-            .filter(|(_, slot)| !slot.outlet.is_there())
-            .map(|(no, _)| *no)
-            .collect();
-        let gone = gone.iter().filter_map(|no| self.sessions.remove_entry(no)).collect();
+    pub(super) fn take_gone(&mut self) -> Vec<SessionNo> {
+        let gone = self.sessions.iter().filter(|(_, slot)| !slot.outlet.is_there());
+        let gone: Vec<SessionNo> = gone.map(|(no, _)| *no).collect();
+        for no in &gone {
+            self.sessions.remove(no);
+        }
         self.list();
         gone
     }
@@ -222,6 +246,14 @@ impl Devices {
         }
     }
 
+    /// The user's actor is over, perhaps by a fault: the next one does not know these sessions, so they ack nothing more.
+    pub(super) fn end_all(&self) {
+        let entering = self.entering.iter().map(|entering| &entering.attach.outlet);
+        for outlet in self.sessions.values().map(|slot| &slot.outlet).chain(entering) {
+            outlet.end();
+        }
+    }
+
     /// The node is about to stop.
     pub(super) fn shut(&self) {
         let entering = self.entering.iter().map(|entering| &entering.attach.outlet);
@@ -231,7 +263,18 @@ impl Devices {
     }
 }
 
-fn kick(outlet: &Outlet, reason: KickReason, by: &DeviceId, at: UnixMs) {
+/// Ends a session. From this instant on it acks nothing, whatever is on its way to it.
+fn kick(outlet: &Outlet, of: &SessionKey, decided: &Decided, at: UnixMs) {
     metrics::counter!("rookery_kicks_total").increment(1);
-    outlet.insist(Kick { reason, by: Some(by.clone()), at });
+    let is_same = |(platform, device): &(Platform, DeviceId)| {
+        (*platform, device) == (of.platform, &of.device)
+    };
+    let is_same = decided.by.as_ref().is_some_and(is_same);
+    let why = match decided.why {
+        EndedBy::Policy if is_same => EndedBy::Replaced,
+        why => why,
+    };
+    outlet.end();
+    let by = decided.by.as_ref().map(|(_, device)| device.clone());
+    outlet.insist(Kick { why, by, at });
 }

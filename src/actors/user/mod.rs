@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+pub use self::devices::Decided;
 use self::devices::{Admission, Devices};
 use self::receipts::{Unreceived, WaitingReceipt};
 use crate::actors::engine::{Engine, Shared};
+use crate::actors::holds::Held;
 use crate::actors::journal::{Append, Destination, Outgoing, RefusalsHeard};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::outlet::Outlet;
@@ -26,14 +28,14 @@ use crate::domain::journal::{Life, Owner, Row, Target};
 use crate::domain::order;
 use crate::domain::sends::{Effect, Input, Pair, Sends};
 use crate::ids::{
-    AppId, ClientMsgId, Conversation, ConversationNo, DeviceId, GroupId, InboxSeq, LoginNo,
-    MessageId, Seq, UserId, UserNo,
+    AppId, ClientMsgId, Conversation, ConversationNo, GroupId, InboxSeq, LoginNo, MessageId, Seq,
+    UserId, UserNo,
 };
 use crate::limits;
-use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event, Platform};
+use crate::protocol::{Body, Code, DeliveredBy, ErrorBody, Event};
 use crate::store::cursors::Cursors;
 use crate::store::pairs::StoredSend;
-use crate::store::{StoreError, pairs, sessions};
+use crate::store::{StoreError, pairs};
 
 /// A session that has logged in and wants its user's messages.
 #[derive(Message)]
@@ -41,12 +43,10 @@ use crate::store::{StoreError, pairs, sessions};
 pub struct Attach {
     /// The session.
     pub outlet: Arc<Outlet>,
-    /// Its device's platform.
-    pub platform: Platform,
-    /// Its device.
-    pub device: DeviceId,
-    /// Its login number.
-    pub login_no: LoginNo,
+    /// What the store has it as.
+    pub held: Held,
+    /// The sessions of the user that stand as of that login, this one included.
+    pub standing: Vec<LoginNo>,
     /// The node is stopping: the session is turned away at once.
     pub shut: bool,
 }
@@ -64,15 +64,14 @@ impl Attach {
 pub struct Detach {
     /// The session.
     pub session: SessionNo,
-    /// Its device's platform.
-    pub platform: Platform,
-    /// Its device.
-    pub device: DeviceId,
-    /// Its login number.
-    pub login_no: LoginNo,
     /// Told when the session is gone, if it wants to know.
     pub confirm: Option<Addr<SessionActor>>,
 }
+
+/// The store has decided which sessions of the user stand.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionsDecided(pub Decided);
 
 /// A session passes on a send.
 #[derive(Message)]
@@ -312,6 +311,7 @@ impl Actor for UserActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        self.devices.end_all();
         self.state.set_outlets(Vec::new());
         let late = std::mem::take(&mut self.late).into_iter().map(|attach| Enter {
             engine: self.engine.clone(),
@@ -352,14 +352,29 @@ impl Handler<Detach> for UserActor {
     type Result = ();
 
     fn handle(&mut self, detach: Detach, ctx: &mut Self::Context) {
-        let Detach { session, platform, device, login_no, confirm } = detach;
+        let Detach { session, confirm } = detach;
         self.decide(Input::Ended(session), ctx);
-        self.devices.detach(session, &ctx.address());
+        let held = self.devices.detach(session, &ctx.address());
         self.sessions_moved();
         if let Some(confirm) = confirm {
-            mailbox::insist(&confirm, Detached);
+            actix::spawn(async move {
+                // Whoever logs out may log in elsewhere at once, where this session must not be in the way.
+                if let Some(held) = held {
+                    held.let_go().await;
+                }
+                mailbox::insist(&confirm, Detached);
+            });
         }
-        self.note_end(platform, device, login_no);
+    }
+}
+
+impl Handler<SessionsDecided> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, SessionsDecided(decided): SessionsDecided, _: &mut Self::Context) {
+        let now = self.shared().node.now();
+        self.devices.decided(decided, now);
+        self.sessions_moved();
     }
 }
 
@@ -521,9 +536,8 @@ impl Handler<IdleCheckDue> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: IdleCheckDue, ctx: &mut Self::Context) {
-        for (session, gone) in self.devices.take_gone() {
+        for session in self.devices.take_gone() {
             self.decide(Input::Ended(session), ctx);
-            self.note_end(gone.platform, gone.device, gone.login_no);
         }
         self.sessions_moved();
         self.look_behind();
@@ -655,18 +669,6 @@ impl UserActor {
             // The sender repeats until it has its second ack.
             Err(error) => tracing::debug!(%error, "a repeat could not be looked up"),
         }));
-    }
-
-    fn note_end(&self, platform: Platform, device: DeviceId, login_no: LoginNo) {
-        let (pool, no) = (self.shared().pool.clone(), self.no);
-        actix::spawn(async move {
-            let end = sessions::over(&pool, no, platform, &device, login_no);
-            let ended = reads::bounded(end).await;
-            if let Err(error) = ended {
-                // The node's next start ends what is left over.
-                tracing::debug!(%error, user = %no, "the end of a session could not be noted");
-            }
-        });
     }
 
     fn look_behind(&self) {

@@ -168,6 +168,7 @@ impl UserActor {
         };
         let raise = Raise {
             key: CursorKey { owner: self.no, conversation },
+            app: self.app,
             owner: self.id.clone(),
             of,
             cursors,
@@ -186,6 +187,7 @@ impl UserActor {
     pub(super) fn answer_for(&self, receiver: UserId, pair: Pair, seq: Seq) {
         self.raise_by_server(Raise {
             key: CursorKey { owner: pair.peer, conversation: pair.no },
+            app: self.app,
             owner: receiver,
             of: Of::Pair { peer_no: self.no, peer: self.id.clone() },
             cursors: Cursors { by_server: seq, ..Cursors::default() },
@@ -201,6 +203,7 @@ impl UserActor {
         for (conversation, pushed) in std::mem::take(&mut self.unreceived.0) {
             self.raise_by_server(Raise {
                 key: CursorKey { owner: self.no, conversation },
+                app: self.app,
                 owner: self.id.clone(),
                 of: Of::Pair { peer_no: pushed.sender_no, peer: pushed.sender },
                 cursors: Cursors { by_server: pushed.seq, ..Cursors::default() },
