@@ -127,6 +127,9 @@ begin
   return true;
 end $$;
 
+-- Logins are decided between two statements from now on.
+drop function log_in(integer, text, bigint, text, text, text, bigint, bigint);
+
 -- What logins are decided by. Users that are not there are made; no row for one of an unknown app.
 --
 -- Two statements in one function: the second sees whom the first has made. Users are made in one order, so that two waves

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::engine::ReadReceipts;
 use crate::domain::usersig::{self, TokenError, Verified};
-use crate::ids::{AppId, UnixMs, UserId, UserNo};
+use crate::ids::{AppId, UnixMs, UserId};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::apps::{self, AppSettings};
@@ -76,11 +76,6 @@ impl Apps {
             Some(true) => ReadReceipts::On,
             Some(false) => ReadReceipts::Off,
         }
-    }
-
-    /// The app's own user, if the settings were read since the app was made.
-    pub(super) fn system(&self, app: AppId) -> Option<UserNo> {
-        self.known(app).map(|settings| settings.system)
     }
 
     fn known(&self, app: AppId) -> Option<AppSettings> {

@@ -19,6 +19,7 @@ const RENEW_TOKEN: &str = include_str!("../../sql/queries/renew_token.sql");
 const SESSION_STANDS: &str = include_str!("../../sql/queries/session_stands.sql");
 const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
 const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
+const SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/sessions_of_node.sql");
 const DEVICE_PAGE: &str = include_str!("../../sql/queries/device_page.sql");
 const ONLINE_PAGE: &str = include_str!("../../sql/queries/online_page.sql");
 
@@ -256,6 +257,32 @@ pub async fn online(
         if let (Some(last), Some(known)) = (all.last_mut(), known(row)?) {
             last.known.push(known);
         }
+    }
+    Ok(all)
+}
+
+/// A session, as a sweep finds it.
+pub type OfNode = (UserNo, Platform, DeviceId, LoginNo);
+
+/// Sessions that are in at this incarnation of a node for more than a minute, by user: about so many, all of a user or none.
+pub async fn of_node(
+    pool: &Pool,
+    node: NodeId,
+    incarnation: Incarnation,
+    after: UserNo,
+    about: usize,
+) -> Result<Vec<OfNode>, StoreError> {
+    let params: Params<'_> = &[&node.get(), &incarnation.get(), &after.get(), &(about as i64)];
+    let mut all = Vec::new();
+    for row in &rows(pool, SESSIONS_OF_NODE, params).await? {
+        let platform = Platform::from_store(get(row, "platform")?);
+        let device = DeviceId::parse(get(row, "device")?);
+        all.push((
+            UserNo::from_store(get(row, "user_no")?),
+            platform.ok_or_else(|| unknown("a device of some kind"))?,
+            device.map_err(|_| unknown("a device of no name"))?,
+            LoginNo::from_store(get(row, "login_no")?),
+        ));
     }
     Ok(all)
 }

@@ -1,47 +1,15 @@
-//! Users and where their devices are logged in.
+//! Users: their numbers, and what is kept of them besides their sessions.
 
 use deadpool_postgres::Pool;
 
 use super::StoreError;
 use super::query::{get, row, rows};
-use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, UnixMs, UserId, UserNo};
+use crate::ids::{AppId, UnixMs, UserId, UserNo};
 
 const OPEN_USER: &str = include_str!("../../sql/queries/open_user.sql");
 const RESOLVE_USERS: &str = include_str!("../../sql/queries/resolve_users.sql");
-const LOG_IN: &str = include_str!("../../sql/queries/log_in.sql");
 const FIND_USER: &str = include_str!("../../sql/queries/find_user.sql");
 const CREATE_USER: &str = include_str!("../../sql/queries/create_user.sql");
-
-/// A login whose token was checked.
-#[derive(Debug, Clone)]
-pub struct LoginRequest {
-    /// The app.
-    pub app: AppId,
-    /// Who; made if it is not there.
-    pub user: UserId,
-    /// When the token was signed, in seconds since 1970.
-    pub signed_at_s: i64,
-    /// The device's platform, as it is stored.
-    pub platform: &'static str,
-    /// The device.
-    pub device: DeviceId,
-    /// What people call it.
-    pub device_name: Option<String>,
-}
-
-/// What came of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Login {
-    /// The device is online, under this number.
-    Done {
-        /// The user.
-        user: UserNo,
-        /// The session's number.
-        login_no: LoginNo,
-    },
-    /// The token was signed before the user's tokens were revoked; nothing was written.
-    Revoked,
-}
 
 /// Makes a user, unless it is there.
 pub async fn open(pool: &Pool, app: AppId, user: &UserId) -> Result<UserNo, StoreError> {
@@ -66,40 +34,6 @@ pub async fn resolve(
         }
     }
     Ok(found)
-}
-
-/// Logs a device in; the store orders the logins of a user.
-///
-/// Run again after a connection broke it raises the number once more, which harms nobody.
-pub async fn log_in(
-    pool: &Pool,
-    node: NodeId,
-    incarnation: Incarnation,
-    request: &LoginRequest,
-) -> Result<Login, StoreError> {
-    let row = row(
-        pool,
-        LOG_IN,
-        &[
-            &request.app.get(),
-            &request.user.as_str(),
-            &request.signed_at_s,
-            &request.platform,
-            &request.device.as_str(),
-            &request.device_name,
-            &node.get(),
-            &incarnation.get(),
-        ],
-    )
-    .await?
-    .ok_or_else(|| StoreError::Refused { reason: "the login returned nothing".to_owned() })?;
-    if get(&row, "revoked")? {
-        return Ok(Login::Revoked);
-    }
-    Ok(Login::Done {
-        user: UserNo::from_store(get(&row, "user_no")?),
-        login_no: LoginNo::from_store(get(&row, "login_no")?),
-    })
 }
 
 /// A user as the app's backend sees it.
