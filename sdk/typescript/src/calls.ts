@@ -6,6 +6,12 @@ export type CommandName = keyof Commands;
 export type CommandBody<Name extends CommandName> = Commands[Name]["body"];
 export type CommandReply<Name extends CommandName> = Commands[Name]["reply"];
 
+/** Asks the server. */
+export type Call = <Name extends CommandName>(
+  cmd: Name,
+  body: CommandBody<Name>,
+) => Promise<CommandReply<Name>>;
+
 interface Pending {
   resolve(ok: unknown): void;
   reject(error: RookeryError): void;

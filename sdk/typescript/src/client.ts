@@ -1,22 +1,30 @@
-import type { CommandBody, CommandName, CommandReply } from "./calls.ts";
+import type { Call, CommandBody, CommandName, CommandReply } from "./calls.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { groupOf } from "./conversation.ts";
 import { CursorThrottle } from "./cursor-throttle.ts";
 import { Emitter } from "./emitter.ts";
 import type { RookeryError } from "./errors.ts";
+import { FriendCalls } from "./friend-calls.ts";
 import { GroupCalls } from "./group-calls.ts";
 import { GAP_WAIT_MS, GroupSync, PULL_AGAIN_MS } from "./group-sync.ts";
 import { type Draft, MemoryOutboxStorage, Outbox, type OutboxStorage } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-queue.ts";
+import { PresenceCalls } from "./presence-calls.ts";
 import type {
   Content,
   ConversationsPage,
   Device,
+  DevicesEnded,
+  DevicesPage,
   Event,
+  FriendState,
   HistoryPage,
   LoggedIn,
   Message,
+  Platform,
+  Presence,
   ReadCount,
+  Send,
   Sent,
   Sync,
   Synced,
@@ -29,6 +37,7 @@ import {
   type WebSocketConstructor,
 } from "./runtime.ts";
 import { StreamOrder } from "./stream-order.ts";
+import type { GetToken } from "./token-keeper.ts";
 import { type OpenTransport, webSocketTransport } from "./transport.ts";
 import { UuidMint } from "./uuid.ts";
 
@@ -53,8 +62,8 @@ export interface ClientOptions {
   readonly user: string;
   /** Two clients of one user need two ids: the same device in a second place ends the session in the first. */
   readonly device: Device;
-  /** Called before each login. */
-  readonly token: () => string | Promise<string>;
+  /** Called before each login, and when a token runs out: it is given that one then, and gets another. */
+  readonly token: GetToken;
   /** Where unsent messages are kept; in memory when left out. */
   readonly outbox?: OutboxStorage;
   /** Where the device was, if its messages were kept. Without it only what comes from now on is told. */
@@ -97,6 +106,12 @@ export interface ClientEvents {
   readers: ReadersEvent;
   /** A group's name or membership changed. The notice in its log says how, and may come before or after. */
   group: { group: string };
+  /** Somebody is a friend from now on, or no longer. */
+  friend: { user: string; state: FriendState };
+  /** How these users are now. A hint: what was lost on the way is told by `presence.get` alone. */
+  presence: readonly Presence[];
+  /** The session's token runs out then, by the server's clock. Another one is asked for by itself. */
+  tokenExpiring: { expiresAtMs: number };
   /**
    * What came before has to be read by list and history. `first`: this device had no position. `epoch`: the server's
    * database lost committed data, and all seqs belong to another history.
@@ -114,6 +129,10 @@ export class RookeryClient {
   readonly user: string;
   /** The commands about groups. */
   readonly groups: GroupCalls;
+  /** The commands about friends. */
+  readonly friends: FriendCalls;
+  /** The commands about who is there. */
+  readonly presence: PresenceCalls;
   readonly #options: ClientOptions;
   readonly #timers: Timers;
   readonly #random: () => number;
@@ -148,10 +167,12 @@ export class RookeryClient {
     this.#random = options.random ?? Math.random;
     this.#nowMs = options.nowMs ?? Date.now;
     this.#groups = this.#makeGroups();
-    this.groups = new GroupCalls(
-      (cmd, body) => this.call(cmd, body),
-      (group, seq, isJoining) => this.#groups.hearOf(group, seq, isJoining),
+    const call: Call = (cmd, body) => this.call(cmd, body);
+    this.groups = new GroupCalls(call, (group, seq, isJoining) =>
+      this.#groups.hearOf(group, seq, isJoining),
     );
+    this.friends = new FriendCalls(call);
+    this.presence = new PresenceCalls(call);
     if (options.position !== undefined) {
       this.#epoch = options.position.epoch;
       this.#order.start(options.position.inbox);
@@ -189,8 +210,18 @@ export class RookeryClient {
     return this.#emitter.on(name, listener);
   }
 
-  connect(): void {
-    this.#connection.connect();
+  /**
+   * Connects as a person does who opens the app: sessions that may not stand beside it give way. An app that comes back
+   * by itself, such as a page that is loaded again, names the session that it goes on with by its `loginNo`: then others
+   * stay, and `state` is `ended` if that session was ended meanwhile.
+   */
+  connect(resume?: string): void {
+    this.#connection.connect(resume);
+  }
+
+  /** The number of this client's last login, to come back with after a restart. */
+  get loginNo(): string | undefined {
+    return this.#connection.loginNo;
   }
 
   disconnect(): void {
@@ -296,6 +327,21 @@ export class RookeryClient {
     return this.call("conversation.list", body);
   }
 
+  /** The devices that this user has logged in from, last login first. */
+  devices(body: CommandBody<"device.list"> = {}): Promise<DevicesPage> {
+    return this.call("device.list", body);
+  }
+
+  /** Ends the session of a device of this user. It does not come back by itself. */
+  kickDevice(device: string, platform?: Platform): Promise<DevicesEnded> {
+    return this.call("device.kick", { device, ...(platform === undefined ? {} : { platform }) });
+  }
+
+  /** Ends all sessions of this user but this one. */
+  kickOthers(): Promise<DevicesEnded> {
+    return this.call("device.kick", { all: true });
+  }
+
   /** Any command of the protocol. */
   call<Name extends CommandName>(cmd: Name, body: CommandBody<Name>): Promise<CommandReply<Name>> {
     return this.#connection.call(cmd, body);
@@ -367,7 +413,7 @@ export class RookeryClient {
         random: this.#random,
       },
       {
-        send: (body) => this.#connection.call("message.send", body),
+        send: (body) => this.#send(body),
         serverNowMs: () => this.serverNowMs,
         serverTime: (ms) => this.#learnTime(ms),
         sent: (entry, sent) => this.#sent(entry, sent),
@@ -376,6 +422,24 @@ export class RookeryClient {
         notKept: (entry, error) => this.#emitter.emit("notKept", { entry, error }),
       },
     );
+  }
+
+  /** A token that ran out stops the outbox until there is another: what was refused for it must not be overtaken. */
+  async #send(body: Send): Promise<Sent> {
+    const session = this.#session;
+    const { token } = this.#connection;
+    try {
+      return await this.#connection.callOnce("message.send", body);
+    } catch (thrown) {
+      if ((thrown as RookeryError).code === "token_expired" && session === this.#session) {
+        this.#outbox.pause();
+        void this.#connection.renew(token).then((isRenewed) => {
+          if (!isRenewed || session === undefined || session !== this.#session) return;
+          this.#outbox.resume(session.limits.frame_bytes);
+        });
+      }
+      throw thrown;
+    }
   }
 
   #learnTime(serverMs: number): void {
@@ -469,6 +533,15 @@ export class RookeryClient {
         break;
       case "group.changed":
         this.#emitter.emit("group", event.body);
+        break;
+      case "friend.changed":
+        this.#emitter.emit("friend", event.body);
+        break;
+      case "presence.changed":
+        this.#emitter.emit("presence", event.body.presences);
+        break;
+      case "token.expiring":
+        this.#emitter.emit("tokenExpiring", { expiresAtMs: event.body.expires_at_ms });
         break;
       case "sync.needed":
         void this.#syncAgain();

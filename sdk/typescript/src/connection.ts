@@ -12,6 +12,7 @@ import type {
   Sync,
 } from "./protocol.ts";
 import type { Timers } from "./runtime.ts";
+import { type GetToken, TokenKeeper } from "./token-keeper.ts";
 import { CLOSED_ABNORMALLY, type OpenTransport, type Transport } from "./transport.ts";
 
 /** How long a connection may take to open, and a reply to come. */
@@ -29,7 +30,7 @@ export interface Ended {
   readonly closeCode?: number;
   /** The error that login met, if it did. */
   readonly error?: RookeryError;
-  /** Set when another session took the place of this one. */
+  /** Set when a decision ended the session: another one took its place, or somebody ended it. */
   readonly kicked?: { readonly reason: KickReason; readonly by?: string; readonly atMs: number };
   /** For people. */
   readonly message: string;
@@ -54,8 +55,8 @@ export interface ConnectionOptions {
   readonly app?: number;
   readonly user: string;
   readonly device: Device;
-  /** Called before each login, so that a token may be as short-lived as the app likes. */
-  readonly token: () => string | Promise<string>;
+  /** Called before each login, and when a token runs out, so that it may be as short-lived as the app likes. */
+  readonly token: GetToken;
   readonly timers: Timers;
   readonly random: () => number;
   readonly nowMs: () => number;
@@ -83,6 +84,8 @@ interface Attempt {
   transport?: Transport;
   calls: Calls;
   loggedInAtMs?: number;
+  /** Of a session that stands. */
+  token?: TokenKeeper;
   kicked?: NonNullable<Ended["kicked"]>;
   reconnectAfterMs?: number;
 }
@@ -115,10 +118,15 @@ export class Connection {
     return this.#state;
   }
 
-  /** Connects as a person does who opens the app: an older session of this device gives way. */
-  connect(): void {
+  /** The number of the last login. */
+  get loginNo(): string | undefined {
+    return this.#loginNo;
+  }
+
+  /** Connects as a person does who opens the app, or goes on with the session of that number. */
+  connect(resume?: string): void {
     if (this.#state.phase !== "idle" && this.#state.phase !== "ended") return;
-    this.#loginNo = undefined;
+    this.#loginNo = resume;
     this.#failures = 0;
     void this.#try();
   }
@@ -143,14 +151,44 @@ export class Connection {
     if (this.#state.phase === "syncing") this.#enter({ phase: "online" });
   }
 
-  call<Name extends CommandName>(cmd: Name, body: CommandBody<Name>): Promise<CommandReply<Name>> {
+  /** Asks the server, once more if the token had run out and was renewed. */
+  async call<Name extends CommandName>(
+    cmd: Name,
+    body: CommandBody<Name>,
+  ): Promise<CommandReply<Name>> {
+    const { token } = this;
+    try {
+      return await this.callOnce(cmd, body);
+    } catch (thrown) {
+      const isExpired = (thrown as RookeryError).code === "token_expired";
+      if (!isExpired || !(await this.renew(token))) throw thrown;
+    }
+    return this.callOnce(cmd, body);
+  }
+
+  /** Asks the server. */
+  callOnce<Name extends CommandName>(
+    cmd: Name,
+    body: CommandBody<Name>,
+  ): Promise<CommandReply<Name>> {
     if (this.#attempt?.loggedInAtMs === undefined) {
       return Promise.reject(new RookeryError("offline", "there is no connection to the server"));
     }
     return this.#attempt.calls.call(cmd, body, REPLY_WITHIN_MS);
   }
 
-  async #try(): Promise<void> {
+  /** The token of the session that stands. */
+  get token(): string | undefined {
+    return this.#attempt?.token?.token;
+  }
+
+  /** Gets the session another token than `spent`. Returns false when it ended before. */
+  async renew(spent: string | undefined): Promise<boolean> {
+    return (await this.#attempt?.token?.renew(spent)) ?? false;
+  }
+
+  /** @param expired the error that a login met a moment ago, and the token that it was about. */
+  async #try(expired?: { error: RookeryError; token: string }): Promise<void> {
     this.#cancelTimer();
     const attempt: Attempt = {
       calls: new Calls(
@@ -164,12 +202,16 @@ export class Connection {
 
     let token: string;
     try {
-      token = await this.#options.token();
+      token = await this.#options.token(expired?.token);
     } catch {
       this.#lose(attempt, CLOSED_ABNORMALLY, "no token could be had");
       return;
     }
     if (this.#attempt !== attempt) return;
+    if (expired !== undefined && expired.token === token) {
+      this.#refused(attempt, expired.error);
+      return;
+    }
 
     this.#timer = this.#options.timers.set(
       () => this.#lose(attempt, CLOSED_ABNORMALLY, "the server did not answer"),
@@ -178,15 +220,15 @@ export class Connection {
     attempt.transport = this.#options.open({
       opened: () => {
         this.#cancelTimer();
-        void this.#logIn(attempt, token);
+        void this.#logIn(attempt, token, expired === undefined);
       },
       frame: (text) => this.#heard(attempt, text),
       closed: (code, reason) => this.#lose(attempt, code, reason),
     });
   }
 
-  async #logIn(attempt: Attempt, token: string): Promise<void> {
-    const { app, user, device } = this.#options;
+  async #logIn(attempt: Attempt, token: string, mayExpire: boolean): Promise<void> {
+    const { app, user, device, timers } = this.#options;
     const sync = this.#hooks.position();
     const login = {
       ...(app === undefined ? {} : { app }),
@@ -203,22 +245,38 @@ export class Connection {
     } catch (thrown) {
       if (this.#attempt !== attempt) return;
       const error = thrown as RookeryError;
-      if (FINAL_AT_LOGIN.has(error.code)) {
-        this.#end(attempt, { error, message: error.message });
-        return;
+      if (error.code === "token_expired" && mayExpire) {
+        this.#drop();
+        void this.#try({ error, token });
+      } else {
+        this.#refused(attempt, error);
       }
-      if (error.retryAfterMs !== undefined) attempt.reconnectAfterMs = error.retryAfterMs;
-      this.#lose(attempt, CLOSED_ABNORMALLY, error.message);
       return;
     }
     if (this.#attempt !== attempt) return;
 
     attempt.loggedInAtMs = this.#options.nowMs();
+    attempt.token = new TokenKeeper(
+      token,
+      this.#options.token,
+      (fresh) => attempt.calls.call("token.renew", { token: fresh }, REPLY_WITHIN_MS),
+      timers,
+    );
     this.#loginNo = session.login_no;
     this.#learnTime(session.server_time_ms, askedAtMs);
     this.#heartbeat(attempt, session.heartbeat_s * 1_000);
     this.#enter({ phase: "syncing" });
     this.#hooks.loggedIn(session, sync);
+  }
+
+  /** The server did not let this one in. */
+  #refused(attempt: Attempt, error: RookeryError): void {
+    if (FINAL_AT_LOGIN.has(error.code)) {
+      this.#end(attempt, { error, message: error.message });
+      return;
+    }
+    if (error.retryAfterMs !== undefined) attempt.reconnectAfterMs = error.retryAfterMs;
+    this.#lose(attempt, CLOSED_ABNORMALLY, error.message);
   }
 
   #heard(attempt: Attempt, text: string): void {
@@ -244,6 +302,9 @@ export class Connection {
         attempt.kicked = { reason, ...(by === undefined ? {} : { by }), atMs: at_ms };
         break;
       }
+      case "token.expiring":
+        void attempt.token?.renew();
+        break;
       case "session.draining":
         attempt.reconnectAfterMs = event.body.reconnect_after_ms;
         break;
@@ -319,6 +380,7 @@ export class Connection {
     const attempt = this.#attempt;
     if (attempt === undefined) return;
     this.#attempt = undefined;
+    attempt.token?.end();
     attempt.transport?.close(code);
     attempt.calls.abandon();
     this.#hooks.lost();

@@ -1,4 +1,4 @@
-import type { Code, ErrorBody } from "./protocol.ts";
+import type { Code, Device, ErrorBody } from "./protocol.ts";
 
 /**
  * Why something was not done: a code of the server, or one of the client's own.
@@ -30,6 +30,8 @@ export class RookeryError extends Error {
   readonly serverTimeMs: number | undefined;
   /** The message that must come first. */
   readonly clientMsgId: string | undefined;
+  /** The devices that are in, where the app turned this one away for them. */
+  readonly devices: readonly Device[] | undefined;
 
   constructor(code: ErrorCode, message: string, body?: ErrorBody) {
     super(message);
@@ -38,6 +40,7 @@ export class RookeryError extends Error {
     this.field = body?.field;
     this.serverTimeMs = body?.server_time_ms;
     this.clientMsgId = body?.client_msg_id;
+    this.devices = body?.devices;
   }
 
   static of(body: ErrorBody): RookeryError {

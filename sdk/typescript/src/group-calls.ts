@@ -1,10 +1,5 @@
-import type { CommandBody, CommandName, CommandReply } from "./calls.ts";
+import type { Call, CommandBody } from "./calls.ts";
 import type { GroupChanged, GroupCreated, GroupInfo, GroupsPage, MembersPage } from "./protocol.ts";
-
-type Call = <Name extends CommandName>(
-  cmd: Name,
-  body: CommandBody<Name>,
-) => Promise<CommandReply<Name>>;
 
 /** Takes note of an entry that a change has led to. `isJoining`: it is the first that this user may see. */
 type HearOf = (group: string, seq: number, isJoining: boolean) => void;

@@ -51,8 +51,13 @@ export class Server {
     return `ws://${this.#http}/v1/ws`;
   }
 
-  async token(user: string): Promise<string> {
-    const { stdout } = await run(binary(), ["token", "--user", user, "--data-dir", this.#folder]);
+  /** @param expireS for how many seconds it is valid; for long when left out. */
+  async token(user: string, expireS?: number): Promise<string> {
+    const { stdout } = await run(binary(), [
+      "token",
+      ...["--user", user, "--data-dir", this.#folder],
+      ...(expireS === undefined ? [] : ["--expire-s", `${expireS}`]),
+    ]);
     return stdout.trim();
   }
 
