@@ -43,6 +43,21 @@ export function shortTime(ms: number, nowMs: number): string {
   return days < 7 ? shortWeekday.format(ms) : shortDate.format(ms);
 }
 
+/** When, within a sentence: "at 14:03", "yesterday at 14:03". */
+export function atTime(ms: number, nowMs: number): string {
+  const time = `at ${timeOfDay(ms)}`;
+  switch (daysAgo(ms, nowMs)) {
+    case 0:
+      return time;
+    case 1:
+      return `yesterday ${time}`;
+    case -1:
+      return `tomorrow ${time}`;
+  }
+  const isNear = Math.abs(daysAgo(ms, nowMs)) < 7;
+  return `on ${isNear ? weekday.format(ms) : dayName(ms, nowMs)} ${time}`;
+}
+
 export function isSameDay(a: number, b: number): boolean {
   return daysAgo(a, b) === 0;
 }

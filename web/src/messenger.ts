@@ -3,38 +3,33 @@ import {
   type Chat,
   ChatStore,
   type ConnectionState,
+  type Device,
+  type DeviceRow,
   type GroupKind,
-  groupOf,
   type Member,
   type MembersPage,
   nameIn,
   RookeryClient,
-  RookeryError,
   utf8Bytes,
   WEBSOCKET_PATH,
 } from "@rookery/client";
 import type { Account } from "./account.ts";
 import { ownDevice } from "./device.ts";
-import { sentence } from "./format.ts";
+import type { Situation } from "./ending.ts";
+import { Friends } from "./friends.ts";
 import { adoptLeftovers, LocalOutboxStorage } from "./outbox-storage.ts";
+import { asked, explanation, type Problem, problemOf } from "./problems.ts";
+import { forgetSession, keepSession, keptSession } from "./session.ts";
 import { unthrottledTimers } from "./timers.ts";
 
 /** What a text's stored form holds beside it. */
 const CONTENT_OVERHEAD_BYTES = 64;
 const CONTENT_BYTES = 32 * 1024;
 
-/** Stands for the conversation where a command about a group met an error: the server's own words say most. */
-const ABOUT_GROUPS = "group:";
+/** More than the server remembers. */
+const DEVICES = 200;
 
 const DRAFTS = "rookery.draft";
-
-/** What went wrong: for people, and what of it the page acts upon. */
-export interface Problem {
-  readonly text: string;
-  readonly code?: string;
-  /** The field of a form that is wrong. */
-  readonly field?: string;
-}
 
 export interface NewGroup {
   readonly kind: GroupKind;
@@ -53,6 +48,8 @@ function webSocketUrl(): string {
 /** What the views show of one signed-in user, and what they may do. */
 export class Messenger {
   readonly account: Account;
+  /** Who is there, and who is a friend. */
+  readonly friends: Friends;
   readonly connection = signal<ConnectionState>({ phase: "idle" });
   readonly chats = signal<readonly Chat[]>([]);
   readonly listLoaded = signal(false);
@@ -63,10 +60,14 @@ export class Messenger {
   readonly #client: RookeryClient;
   readonly #store: ChatStore;
   readonly #version = signal(0);
+  /** Devices of this user that were met. */
+  readonly #devices = new Map<string, Device>();
 
-  static async create(account: Account): Promise<Messenger> {
+  /** @param isReturning whether the page comes back by itself, and no person has just signed in. */
+  static async create(account: Account, isReturning: boolean): Promise<Messenger> {
     device ??= ownDevice();
     const id = await device;
+    const timers = unthrottledTimers();
     const client = await RookeryClient.create({
       url: webSocketUrl(),
       app: account.app,
@@ -74,20 +75,25 @@ export class Messenger {
       token: () => account.token,
       device: { id, platform: "web", name: browserName() },
       outbox: new LocalOutboxStorage(account, id),
-      timers: unthrottledTimers(),
+      timers,
     });
-    const messenger = new Messenger(account, client);
+    const messenger = new Messenger(account, client, id, new Friends(client, timers));
     await adoptLeftovers(client, account, id);
-    client.connect();
+    client.connect(isReturning ? keptSession(account, id) : undefined);
     return messenger;
   }
 
-  private constructor(account: Account, client: RookeryClient) {
+  private constructor(account: Account, client: RookeryClient, device: string, friends: Friends) {
     this.account = account;
+    this.friends = friends;
     this.#client = client;
     this.#store = new ChatStore(client);
     client.on("state", (state) => {
       this.connection.value = state;
+    });
+    client.on("synced", ({ login_no }) => keepSession(account, device, login_no));
+    client.on("tokenExpiring", () => {
+      this.notice.value = "Your token is about to run out. Sign in with a new one to stay.";
     });
     client.on("notKept", () => {
       this.notice.value =
@@ -101,9 +107,10 @@ export class Messenger {
     });
     this.#store.subscribe(() => this.#show());
     this.#show();
+    this.#lookedAt();
     window.addEventListener("online", this.#wake);
     window.addEventListener("pageshow", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
+    document.addEventListener("visibilitychange", this.#lookedAt);
   }
 
   get serverNowMs(): number {
@@ -239,11 +246,37 @@ export class Messenger {
     return asked(this.#store.loadReads(id));
   }
 
+  /** This user's devices: the one of this page, those that are logged in, then the others. */
+  async devices(): Promise<DeviceRow[]> {
+    const { devices } = await asked(this.#client.devices({ limit: DEVICES }));
+    for (const { device } of devices) this.#devices.set(device.id, device);
+    const rank = ({ current, online }: DeviceRow): number => (current ? 0 : online ? 1 : 2);
+    return devices.sort((a, b) => rank(a) - rank(b));
+  }
+
+  async endDevice({ id, platform }: Device): Promise<void> {
+    await asked(this.#client.kickDevice(id, platform));
+  }
+
+  async endOtherDevices(): Promise<void> {
+    await asked(this.#client.kickOthers());
+  }
+
+  /** What there is to say about how a session ended. */
+  get situation(): Situation {
+    return {
+      user: this.account.user,
+      nowMs: this.serverNowMs,
+      // Those that were met have a name.
+      nameOf: (id) => this.#devices.get(id)?.name ?? id,
+    };
+  }
+
   tryNow(): void {
     this.#client.wake();
   }
 
-  /** Takes the place of the session that took this one's. */
+  /** Logs in as a person does who asks for it: sessions that may not stand beside this one give way. */
   comeBack(): void {
     this.#client.connect();
   }
@@ -252,6 +285,7 @@ export class Messenger {
     this.leave();
     const drafts = Object.keys(sessionStorage).filter((key) => key.startsWith(`${DRAFTS}/`));
     for (const key of drafts) sessionStorage.removeItem(key);
+    forgetSession();
     await this.#client.logout();
   }
 
@@ -259,12 +293,17 @@ export class Messenger {
   leave(): void {
     window.removeEventListener("online", this.#wake);
     window.removeEventListener("pageshow", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
+    document.removeEventListener("visibilitychange", this.#lookedAt);
     if (this.connection.value.phase === "ended") this.#client.disconnect();
   }
 
   readonly #wake = (): void => {
     if (document.visibilityState === "visible") this.#client.wake();
+  };
+
+  readonly #lookedAt = (): void => {
+    this.friends.setInFront(document.visibilityState === "visible");
+    this.#wake();
   };
 
   #show(): void {
@@ -287,62 +326,4 @@ function browserName(): string {
     ["Safari/", "Safari"],
   ] as const;
   return known.find(([mark]) => userAgent.includes(mark))?.[1] ?? "Browser";
-}
-
-async function asked<Answer>(work: Promise<Answer>): Promise<Answer> {
-  try {
-    return await work;
-  } catch (error) {
-    throw problemOf(error, ABOUT_GROUPS);
-  }
-}
-
-function problemOf(error: unknown, id: string): Problem {
-  const text = explanation(error, id);
-  if (!(error instanceof RookeryError)) return { text };
-  const { code, field } = error;
-  return { text, code, ...(field === undefined ? {} : { field: field.replace(/\[.*$/, "") }) };
-}
-
-/** What an error means to the person who meets it. */
-export function explanation(error: unknown, id: string): string {
-  if (!(error instanceof RookeryError)) return "Something went wrong in this page.";
-  return explainCode(error.code, error.message, id);
-}
-
-export function explainCode(code: string, message: string, id: string): string {
-  const isGroup = groupOf(id) !== undefined;
-  switch (code) {
-    case "not_found":
-      if (isGroup) break;
-      return `There is no user called ${nameIn(id)}.`;
-    case "forbidden":
-      if (isGroup) break;
-      return "This is not allowed.";
-    case "too_large":
-      if (id === ABOUT_GROUPS) break;
-      return "The message is too long.";
-    case "stale_key":
-      return "It waited for too long to be sent by itself.";
-    case "clock_ahead":
-      return "The clock of this device was wrong when it was written.";
-    case "key_reused":
-      return "Another message was sent under the same id.";
-    case "outbox_full":
-      return "Too many messages wait to be sent.";
-    case "offline":
-    case "closed":
-    case "deadline":
-      return "There is no connection to the server.";
-    case "busy":
-    case "unavailable":
-    case "rate_limited":
-      return "The server is busy. Try again in a moment.";
-    case "bad_token":
-      return "The token does not hold for this user.";
-    case "token_expired":
-      return "The token has run out. Ask for a new one.";
-  }
-  // What is wrong with a field is said beside it: its name need not be said again.
-  return sentence(message.replace(/^[a-z_.[\]0-9]+: /, ""));
 }

@@ -145,6 +145,27 @@ export class Tab {
     return this.details;
   }
 
+  /** Opens one's own status and devices. */
+  async openSelf(): Promise<Locator> {
+    await this.page.getByRole("button", { name: "Your status and devices" }).click();
+    await this.dialog.getByRole("region", { name: "Your devices" }).waitFor();
+    return this.dialog;
+  }
+
+  /** Sets one's status as a person does. */
+  async setStatus(status: string, words = ""): Promise<void> {
+    const dialog = await this.openSelf();
+    await dialog.getByRole("radio", { name: status }).check();
+    await dialog.getByLabel("In words").fill(words);
+    await dialog.getByRole("button", { name: "Set status" }).click();
+    await dialog.waitFor({ state: "detached" });
+  }
+
+  /** Waits until it is said of the other side, beside their name. */
+  async saysOfPeer(words: string): Promise<void> {
+    await this.page.locator(".pane .bar-sub").getByText(words, { exact: true }).waitFor();
+  }
+
   /** Waits for a line about the group in its log. */
   async reads(notice: string): Promise<void> {
     await this.log.locator(".notice").getByText(notice, { exact: true }).waitFor();

@@ -279,7 +279,7 @@ test("a session that was taken over says so, and comes back only when told to", 
   const dialog = alice.page.getByRole("alertdialog", { name: "Signed in elsewhere" });
   await dialog.waitFor();
   await alice.picture("taken-over");
-  await dialog.getByRole("button", { name: "Use it here" }).click();
+  await dialog.getByRole("button", { name: "Log in here" }).click();
 
   await other.is("ended");
   await dialog.waitFor({ state: "hidden" });

@@ -7,7 +7,8 @@ import {
   storeAccount,
   storedAccount,
 } from "../account.ts";
-import { explanation, Messenger } from "../messenger.ts";
+import { endingOf, whySignIn } from "../ending.ts";
+import { Messenger } from "../messenger.ts";
 import { goToList } from "../route.ts";
 import { MessengerView } from "./messenger-view.tsx";
 import { type Refused, SignIn } from "./sign-in.tsx";
@@ -16,12 +17,12 @@ const account = signal<Account | undefined>(undefined);
 const messenger = signal<Messenger | undefined>(undefined);
 const refused = signal<Refused | undefined>(undefined);
 
-async function signIn(next: Account): Promise<void> {
+async function signIn(next: Account, isReturning = false): Promise<void> {
   messenger.peek()?.leave();
   account.value = next;
   refused.value = undefined;
   storeAccount(next);
-  const created = await Messenger.create(next);
+  const created = await Messenger.create(next, isReturning);
   if (account.peek() === next) messenger.value = created;
   else void created.signOut();
 }
@@ -35,13 +36,14 @@ function signOut(why?: Refused): void {
   account.value = undefined;
 }
 
-// A token that does not hold leads back to the sign-in, which says so.
+// A token that does not hold any more leads back to the sign-in, which says so.
 effect(() => {
-  const state = messenger.value?.connection.value;
-  if (state?.phase !== "ended" || state.ended.kicked !== undefined) return;
-  const { user } = messenger.value?.account ?? { user: "" };
-  const { error, message } = state.ended;
-  signOut({ user, message: error === undefined ? message : explanation(error, user) });
+  const current = messenger.value;
+  const state = current?.connection.value;
+  if (current === undefined || state?.phase !== "ended") return;
+  const { situation } = current;
+  if (endingOf(state.ended, situation) !== undefined) return;
+  signOut({ user: situation.user, message: whySignIn(state.ended, situation) });
 });
 
 effect(() => {
@@ -57,8 +59,9 @@ export function App() {
       if (linked !== undefined) void signIn(linked);
     };
     window.addEventListener("hashchange", look);
-    const first = accountOfLink() ?? storedAccount();
-    if (first !== undefined) void signIn(first);
+    const linked = accountOfLink();
+    const first = linked ?? storedAccount();
+    if (first !== undefined) void signIn(first, linked === undefined);
     return () => window.removeEventListener("hashchange", look);
   }, []);
 

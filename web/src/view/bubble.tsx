@@ -1,7 +1,8 @@
 import type { ChatMessage, Receipt } from "@rookery/client";
 import { useState } from "preact/hooks";
 import { exactTime, hue, isOnlyEmoji, timeOfDay, withLinks } from "../format.ts";
-import { explainCode, type Messenger } from "../messenger.ts";
+import type { Messenger } from "../messenger.ts";
+import { explainCode } from "../problems.ts";
 import { Avatar } from "./avatar.tsx";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
 import { ReadersMark, ReceiptMark } from "./receipt.tsx";

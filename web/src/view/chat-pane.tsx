@@ -1,7 +1,8 @@
 import { type Chat, groupOf } from "@rookery/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { farewell } from "../format.ts";
-import type { Messenger, Problem } from "../messenger.ts";
+import type { Messenger } from "../messenger.ts";
+import type { Problem } from "../problems.ts";
 import { goToList } from "../route.ts";
 import { ChatAvatar } from "./avatar.tsx";
 import { Composer } from "./composer.tsx";
@@ -9,6 +10,7 @@ import { ProblemLine, useAction } from "./dialog.tsx";
 import { GroupDetails } from "./group-details.tsx";
 import { BackIcon, GroupIcon } from "./icons.tsx";
 import { MessageList } from "./message-list.tsx";
+import { FriendButton, PeerPresence, WithDot } from "./presence.tsx";
 
 const KINDS = { work: "Work group", meeting: "Meeting" } as const;
 
@@ -24,6 +26,10 @@ export function ChatPane({ messenger, id }: { messenger: Messenger; id: string }
   const title = useRef<HTMLButtonElement>(null);
   const isOnline = messenger.connection.value.phase === "online";
   const isGroup = groupOf(id) !== undefined;
+  const isOneself = chat.peer === messenger.account.user;
+  // Of a user who does not exist there is nothing to say.
+  const isKnown = problem?.code !== "not_found";
+  const presence = isGroup || !isKnown ? undefined : messenger.friends.presence(chat.peer);
 
   // Asked again when the connection comes back. Without one, the line at the top says all that there is to say.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another attempt is another reason to ask
@@ -53,7 +59,9 @@ export function ChatPane({ messenger, id }: { messenger: Messenger; id: string }
           <BackIcon />
           {others > 0 && <span class="badge">{others > 99 ? "99+" : others}</span>}
         </button>
-        <ChatAvatar chat={chat} />
+        <WithDot presence={presence} nowMs={messenger.serverNowMs}>
+          <ChatAvatar chat={chat} />
+        </WithDot>
         {isGroup ? (
           <div class="bar-title">
             <h1 class="bar-name">
@@ -69,10 +77,16 @@ export function ChatPane({ messenger, id }: { messenger: Messenger; id: string }
             <GroupNote chat={chat} />
           </div>
         ) : (
-          <h1 class="bar-name">
-            {chat.name}
-            {chat.peer === messenger.account.user && <span class="bar-note"> (you)</span>}
-          </h1>
+          <div class="bar-title">
+            <h1 class="bar-name">
+              {chat.name}
+              {isOneself && <span class="bar-note"> (you)</span>}
+            </h1>
+            {isKnown && <PeerPresence messenger={messenger} user={chat.peer} />}
+          </div>
+        )}
+        {!isGroup && !isOneself && isKnown && (
+          <FriendButton messenger={messenger} user={chat.peer} />
         )}
         {isGroup && (
           <button

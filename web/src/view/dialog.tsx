@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Problem } from "../messenger.ts";
+import type { Problem } from "../problems.ts";
 import { CloseIcon } from "./icons.tsx";
 
 /** A card over the page, which waits until it is closed. The browser keeps the focus inside. */

@@ -1,7 +1,8 @@
 import { type Chat, type ChatMessage, isNotice, type Member } from "@rookery/client";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { shortTime } from "../format.ts";
-import type { Messenger, Problem } from "../messenger.ts";
+import type { Messenger } from "../messenger.ts";
+import type { Problem } from "../problems.ts";
 import { Avatar, ChatAvatar } from "./avatar.tsx";
 import { Confirm, Dialog, ProblemLine, useAction } from "./dialog.tsx";
 import { CheckIcon, CloseIcon, CopyIcon, PencilIcon, PlusIcon, TickMark } from "./icons.tsx";

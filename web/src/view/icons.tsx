@@ -51,6 +51,20 @@ export const GroupIcon = () => (
   </Icon>
 );
 
+export const AddFriendIcon = () => (
+  <Icon>
+    <circle cx="10" cy="8" r="3.500" />
+    <path d="M3.500 20c0-3.600 2.900-6 6.500-6 1.700 0 3.200.500 4.400 1.400M18.500 14.500v6M15.500 17.500h6" />
+  </Icon>
+);
+
+export const FriendIcon = () => (
+  <Icon>
+    <circle cx="10" cy="8" r="3.500" />
+    <path d="M3.500 20c0-3.600 2.900-6 6.500-6 1.500 0 2.900.400 4 1.100M15.500 18l2.200 2.200 4.300-4.700" />
+  </Icon>
+);
+
 export const CloseIcon = () => (
   <Icon>
     <path d="M6 6l12 12M18 6L6 18" />

@@ -1,10 +1,11 @@
 import { useEffect } from "preact/hooks";
+import { endingOf } from "../ending.ts";
 import type { Messenger } from "../messenger.ts";
 import { goToList, openChat } from "../route.ts";
 import { ChatPane } from "./chat-pane.tsx";
 import { ConnectionLine } from "./connection-line.tsx";
+import { SessionEnded } from "./session-ended.tsx";
 import { Sidebar } from "./sidebar.tsx";
-import { TakenOver } from "./taken-over.tsx";
 
 export function MessengerView({
   messenger,
@@ -14,7 +15,8 @@ export function MessengerView({
   onSignOut: () => void;
 }) {
   const open = openChat.value;
-  const takenOver = messenger.connection.value.phase === "ended";
+  const state = messenger.connection.value;
+  const ending = state.phase === "ended" ? endingOf(state.ended, messenger.situation) : undefined;
 
   useEffect(() => {
     const leave = (event: KeyboardEvent): void => {
@@ -27,7 +29,7 @@ export function MessengerView({
   return (
     <div class="shell">
       <ConnectionLine messenger={messenger} />
-      <div class={`columns${open === undefined ? "" : " has-chat"}`} inert={takenOver}>
+      <div class={`columns${open === undefined ? "" : " has-chat"}`} inert={ending !== undefined}>
         <Sidebar messenger={messenger} open={open} onSignOut={onSignOut} />
         {open === undefined ? (
           <NothingOpen />
@@ -35,7 +37,9 @@ export function MessengerView({
           <ChatPane key={open} messenger={messenger} id={open} />
         )}
       </div>
-      {takenOver && <TakenOver messenger={messenger} onSignOut={onSignOut} />}
+      {ending !== undefined && (
+        <SessionEnded messenger={messenger} ending={ending} onSignOut={onSignOut} />
+      )}
     </div>
   );
 }

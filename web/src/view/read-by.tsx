@@ -1,6 +1,7 @@
 import type { Chat, ChatMessage, Member } from "@rookery/client";
 import { useEffect, useState } from "preact/hooks";
-import type { Messenger, Problem } from "../messenger.ts";
+import type { Messenger } from "../messenger.ts";
+import type { Problem } from "../problems.ts";
 import { Avatar } from "./avatar.tsx";
 import { Dialog, ProblemLine } from "./dialog.tsx";
 

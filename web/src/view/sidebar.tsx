@@ -1,15 +1,20 @@
-import { type Chat, type ChatMessage, groupOf, receiptOf } from "@rookery/client";
+import { type Chat, type ChatMessage, groupOf, type Presence, receiptOf } from "@rookery/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { noticeText, shortTime, unreadLabel } from "../format.ts";
 import type { Messenger } from "../messenger.ts";
+import { ownSummary, ownWords, presenceWords } from "../presence-words.ts";
 import { goTo, linkTo } from "../route.ts";
 import { Avatar, ChatAvatar } from "./avatar.tsx";
 import { GroupIcon, PlusIcon, SearchIcon, SignOutIcon } from "./icons.tsx";
 import { NewGroup } from "./new-group.tsx";
+import { Oneself } from "./oneself.tsx";
+import { RowPresence, WithDot } from "./presence.tsx";
 import { ReceiptMark } from "./receipt.tsx";
 import { isUserId } from "./sign-in.tsx";
 
 const NEAR_END_PX = 400;
+/** Friends without a conversation that are shown at once; the search finds the others. */
+const FRIENDS_SHOWN = 50;
 
 export function Sidebar({
   messenger,
@@ -23,14 +28,18 @@ export function Sidebar({
 }) {
   const [search, setSearch] = useState("");
   const [isGrouping, setGrouping] = useState(false);
+  const [isSelf, setSelf] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLUListElement>(null);
   const { user } = messenger.account;
+  const { friends, serverNowMs: nowMs } = messenger;
+  const own = friends.presence(user);
   const wanted = search.trim();
-  const chats = messenger.chats.value.filter(({ peer, name }) =>
-    [peer, name].some((text) => text.toLowerCase().includes(wanted.toLowerCase())),
-  );
-  const isNew = wanted !== "" && !chats.some(({ id }) => id === `user:${wanted}`);
+  const fits = (text: string): boolean => text.toLowerCase().includes(wanted.toLowerCase());
+  const chats = messenger.chats.value.filter(({ peer, name }) => fits(peer) || fits(name));
+  const others = friendsWithout(messenger).filter(fits).slice(0, FRIENDS_SHOWN);
+  const isNew =
+    wanted !== "" && !chats.some(({ id }) => id === `user:${wanted}`) && !others.includes(wanted);
 
   const start = (peer: string): void => {
     setSearch("");
@@ -60,8 +69,24 @@ export function Sidebar({
   return (
     <nav class="sidebar" aria-label="Conversations">
       <header class="bar">
-        <Avatar user={user} />
-        <strong class="bar-name">{user}</strong>
+        <button
+          type="button"
+          class="own"
+          aria-haspopup="dialog"
+          title={own === undefined ? "Your status and devices" : ownWords(own, nowMs)}
+          onClick={() => setSelf(true)}
+        >
+          <WithDot presence={own} nowMs={nowMs}>
+            <Avatar user={user} />
+          </WithDot>
+          <span class="own-text">
+            <strong class="own-name">{user}</strong>
+            <span class="bar-sub" dir="auto">
+              {own !== undefined && ownSummary(own, nowMs)}
+            </span>
+            <span class="visually-hidden">Your status and devices</span>
+          </span>
+        </button>
         <button
           type="button"
           class="icon-button"
@@ -134,13 +159,26 @@ export function Sidebar({
             key={chat.id}
             chat={chat}
             me={user}
+            presence={presenceIn(messenger, chat)}
             isOpen={chat.id === open}
-            nowMs={messenger.serverNowMs}
+            nowMs={nowMs}
+          />
+        ))}
+        {others.map((friend) => (
+          <FriendRow
+            key={friend}
+            user={friend}
+            presence={friends.presence(friend)}
+            isOpen={open === `user:${friend}`}
+            nowMs={nowMs}
           />
         ))}
       </ul>
-      {wanted === "" && chats.length === 0 && <EmptyList loaded={messenger.listLoaded.value} />}
+      {wanted === "" && chats.length === 0 && others.length === 0 && (
+        <EmptyList loaded={messenger.listLoaded.value} />
+      )}
       {isGrouping && <NewGroup messenger={messenger} onClose={() => setGrouping(false)} />}
+      {isSelf && <Oneself messenger={messenger} onClose={() => setSelf(false)} />}
     </nav>
   );
 }
@@ -178,11 +216,13 @@ function StartRow({ wanted, onStart }: { wanted: string; onStart: (peer: string)
 function ChatRow({
   chat,
   me,
+  presence,
   isOpen,
   nowMs,
 }: {
   chat: Chat;
   me: string;
+  presence: Presence | undefined;
   isOpen: boolean;
   nowMs: number;
 }) {
@@ -199,12 +239,15 @@ function ChatRow({
           goTo(id);
         }}
       >
-        <ChatAvatar chat={chat} />
+        <WithDot presence={presence} nowMs={nowMs}>
+          <ChatAvatar chat={chat} />
+        </WithDot>
         <span class="row-text">
           <span class="row-top">
             <span class="row-name">
               <bdi>{name}</bdi>
               {id === `user:${me}` && <span class="bar-note"> (you)</span>}
+              {presence !== undefined && <RowPresence presence={presence} nowMs={nowMs} />}
             </span>
             {last !== undefined && (
               <time class="row-time" dateTime={new Date(last.sentAtMs).toISOString()}>
@@ -231,6 +274,56 @@ function ChatRow({
       </a>
     </li>
   );
+}
+
+/** A friend to whom nothing was said yet. */
+function FriendRow({
+  user,
+  presence,
+  isOpen,
+  nowMs,
+}: {
+  user: string;
+  presence: Presence | undefined;
+  isOpen: boolean;
+  nowMs: number;
+}) {
+  const id = `user:${user}`;
+  return (
+    <li>
+      <a
+        class="row"
+        href={linkTo(id)}
+        aria-current={isOpen ? "page" : undefined}
+        onClick={(event) => {
+          event.preventDefault();
+          goTo(id);
+        }}
+      >
+        <WithDot presence={presence} nowMs={nowMs}>
+          <Avatar user={user} />
+        </WithDot>
+        <span class="row-text">
+          <bdi class="row-name">{user}</bdi>
+          <span class="row-last" dir="auto">
+            {presence === undefined ? "A friend" : presenceWords(presence, nowMs)}
+          </span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+/** Friends without a row of their own, as far as all rows are known. */
+function friendsWithout(messenger: Messenger): string[] {
+  if (!messenger.listLoaded.value || messenger.hasMoreChats.value) return [];
+  const known = new Set(messenger.chats.value.map(({ id }) => id));
+  return messenger.friends.all.value.filter((friend) => !known.has(`user:${friend}`));
+}
+
+/** Of the people in the list, those are shown who are friends: of the others not each change is told. */
+function presenceIn({ friends }: Messenger, { id, peer }: Chat): Presence | undefined {
+  return groupOf(id) === undefined && friends.has(peer) ? friends.presence(peer) : undefined;
 }
 
 function newest(a: ChatMessage | undefined, b: ChatMessage | undefined): ChatMessage | undefined {

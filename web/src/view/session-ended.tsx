@@ -1,12 +1,15 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { deviceTitle, type Ending } from "../ending.ts";
 import type { Messenger } from "../messenger.ts";
 
-/** Another session took the place of this one: it comes back only when a person says so. */
-export function TakenOver({
+/** A decision ended this session: it comes back only when a person says so. */
+export function SessionEnded({
   messenger,
+  ending,
   onSignOut,
 }: {
   messenger: Messenger;
+  ending: Ending;
   onSignOut: () => void;
 }) {
   const box = useRef<HTMLDialogElement>(null);
@@ -16,25 +19,34 @@ export function TakenOver({
     box.current?.showModal();
     button.current?.focus();
   }, []);
+  const { title, text, devices, action } = ending;
 
   return (
     <dialog
       ref={box}
-      class="dialog taken-over"
+      class="dialog session-ended"
       role="alertdialog"
-      aria-labelledby="taken-over"
-      aria-describedby="taken-over-why"
+      aria-labelledby="session-ended"
+      aria-describedby="session-ended-why"
       onCancel={(event) => event.preventDefault()}
       onKeyDown={(event) => event.stopPropagation()}
     >
       <div class="card">
-        <h2 id="taken-over">Signed in elsewhere</h2>
-        <p id="taken-over-why">
-          This session of <strong>{messenger.account.user}</strong> was ended, because it was opened
-          in another place.
-        </p>
+        <h2 id="session-ended">{title}</h2>
+        <div id="session-ended-why" class="session-ended-why">
+          <p>{text}</p>
+          {devices.length > 0 && (
+            <ul aria-label="Devices that are in">
+              {devices.map((device) => (
+                <li key={`${device.platform} ${device.id}`}>
+                  <bdi>{deviceTitle(device)}</bdi>
+                </li>
+              ))}
+            </ul>
+          )}
+        </div>
         <button ref={button} type="button" class="button" onClick={() => messenger.comeBack()}>
-          Use it here
+          {action}
         </button>
         <button type="button" class="button button-quiet" onClick={onSignOut}>
           Sign out
