@@ -391,6 +391,7 @@ impl Handler<Kick> for SessionActor {
             return self.pump();
         }
         tracing::info!(session = self.no.0, ?why, "ended by a decision");
+        self.unsubscribe();
         if let Some(reason) = wire::kick_reason(why) {
             self.notice(Event::Kicked { reason, by, at_ms: at });
         }
@@ -657,6 +658,10 @@ impl SessionActor {
         if matches!(self.phase, Phase::Closing { .. }) {
             return;
         }
+        if self.is_ended() {
+            // Another session may be in for it by now, in whichever way it hears of that.
+            self.outbound.clear();
+        }
         self.leave(None);
         let reconnect_after_ms = code.may_come_back().then(reconnect_after_ms);
         let reason = code.reason().to_owned();
@@ -673,12 +678,17 @@ impl SessionActor {
         self.membership = None;
     }
 
+    /// Whether a decision has ended it, of which it may not have heard yet.
+    fn is_ended(&self) -> bool {
+        self.outlet.as_ref().is_some_and(|outlet| outlet.is_ended())
+    }
+
     /// Hands the adapter what waits, when it has taken care of the last batch.
     fn pump(&mut self) {
         // Events that came since the user knows the session wait for the login's reply.
         let holds = matches!(self.phase, Phase::Entering { .. })
-            // A decision has ended it, of which it will hear in a moment: what waits here is not told any more.
-            || self.outlet.as_ref().is_some_and(|outlet| outlet.is_ended());
+            // What waits here is not told any more.
+            || self.is_ended();
         if self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
             let batch = self.outbound.take();
             self.in_flight = self.in_flight.saturating_sub(batch.replies);
