@@ -60,6 +60,32 @@ pub const WATCH_DEFAULT_S: u32 = 300;
 pub const WATCH_MOST_S: u32 = 3_600;
 /// The longest words beside a status, in bytes.
 pub const STATUS_TEXT_BYTES: usize = 128;
+/// How long a device counts as there after it was last heard of. Its session ends earlier, when it is silent.
+pub const PRESENCE_LEASE: Duration = Duration::from_secs(60);
+/// Changes of one user's presence within this time are told as one.
+pub const PRESENCE_JOINED: Duration = Duration::from_secs(1);
+/// How often a node tells of presence. The next three bound what one such turn costs.
+pub const PRESENCE_TICK: Duration = Duration::from_millis(50);
+/// Users a turn whose presence is compared with what was told last.
+pub const PRESENCE_COMPARED: usize = 2_000;
+/// Friends a turn of whom it is looked up whether they are online.
+pub const PRESENCE_LOOKED_UP: usize = 20_000;
+/// Presences a turn that are told to sessions.
+pub const PRESENCE_TOLD: usize = 2_500;
+/// Presences in one `presence.changed`.
+pub const PRESENCE_FRAME: usize = 200;
+/// Changes that wait to be told, or for the lists of friends whom to tell; beyond it changes of one user are joined for longer.
+pub const PRESENCE_WAITING: usize = 5_000;
+/// Users on one node that are watched, counted once for each session that watches them; beyond it `busy`.
+pub const WATCHED_ON_NODE: usize = 1_000_000;
+/// Friends on the lists that a node keeps in memory, counted once for each list; of more, the lists used least give way.
+pub const FRIENDS_KEPT: usize = 2_000_000;
+/// Lists of friends that one statement reads.
+pub const FRIEND_LISTS_AT_ONCE: usize = 100;
+/// Users whose presence one statement reads or writes on the node's own account.
+pub const PRESENCE_BATCH: usize = 500;
+/// Messages from sessions that wait for whoever tells of presence.
+pub const PRESENCE_MAILBOX: usize = 16_384;
 /// Devices of one user that are remembered; of more, those that were ended first are forgotten.
 pub const DEVICES_KEPT: usize = 100;
 /// API keys of one app.
@@ -267,6 +293,13 @@ pub const CLIENT_STABLE_AFTER: Duration = Duration::from_secs(30);
 pub const CLIENT_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 const _: () = assert!(IDLE_AFTER.as_secs() > 2 * HEARTBEAT_EVERY.as_secs());
+// A silent session says goodbye itself; a lease that ran out first would say so twice.
+const _: () = assert!(PRESENCE_LEASE.as_secs() > IDLE_AFTER.as_secs() + SESSION_TICK.as_secs());
+const _: () = assert!(PRESENCE_TICK.as_millis() * 10 <= PRESENCE_JOINED.as_millis());
+// A presence with all its platforms, words and names is shorter than 1 KiB.
+const _: () =
+    assert!(PRESENCE_FRAME * 1024 < SERVER_FRAME_BYTES && WATCHED * 1024 < SERVER_FRAME_BYTES);
+const _: () = assert!(FRIENDS < FRIENDS_KEPT && FRIENDS < PRESENCE_LOOKED_UP);
 const _: () = assert!(LEASE_TRUSTED_FOR.as_secs() < LEASE.as_secs());
 const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_secs());
 const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_BYTES);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
@@ -13,11 +13,14 @@ use super::cursors::CursorActor;
 use super::holds::Holds;
 use super::journal::{JournalActor, Retire};
 use super::logins::LoginActor;
+use super::presence::{EveryoneLeaves, PresenceActor};
 use super::registry::{Directory, Drain, EpochChanged, Registry};
 use super::relay::RelayActor;
 use crate::cluster::node::Node;
+use crate::cluster::presence::Board;
 use crate::domain::intake::SessionNo;
 use crate::domain::journal::Life;
+use crate::domain::presence::Now;
 use crate::ids::{ConversationNo, Shard};
 use crate::limits;
 
@@ -85,6 +88,9 @@ pub(super) struct Shared {
     pub(super) cursors: Addr<CursorActor>,
     pub(super) logins: Addr<LoginActor>,
     pub(super) apps: Arc<Apps>,
+    /// Who is there.
+    pub(super) board: Arc<Board>,
+    pub(super) presence: Addr<PresenceActor>,
     pub(super) reads: Semaphore,
     places: Arc<Semaphore>,
     connections: AtomicUsize,
@@ -153,6 +159,14 @@ impl Engine {
             .iter()
             .map(|arbiter| RelayActor::start_on(arbiter, directory.clone(), pool.clone()));
         directory.set_relays(relays.collect());
+        let board = Arc::new(Board::default());
+        let presence = PresenceActor::start_on(
+            &arbiters[arbiters.len() - 1],
+            board.clone(),
+            directory.clone(),
+            node.clone(),
+            pool.clone(),
+        );
         let registry = Registry::start_with(directory.clone(), arbiters);
         let shared = Arc::new(Shared {
             epoch: node.epoch(),
@@ -165,6 +179,8 @@ impl Engine {
             cursors,
             logins,
             apps: apps.clone(),
+            board,
+            presence,
             reads: Semaphore::new(limits::READS_AT_ONCE),
             connections: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(
@@ -234,6 +250,7 @@ impl Engine {
             while self.shared.directory.sessions() > 0 {
                 tokio::time::sleep(DRAIN_LOOK_EVERY).await;
             }
+            let _ = self.shared.presence.send(EveryoneLeaves).await;
             // They would take the end of their connections for a fault.
             for journal in &self.shared.journals {
                 let _ = journal.send(Retire).await;
@@ -253,6 +270,11 @@ const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 impl Shared {
     pub(super) fn next_session(&self) -> SessionNo {
         SessionNo(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The present, as presence counts it.
+    pub(super) fn present(&self) -> Now {
+        Now { at: Instant::now(), time: self.node.now() }
     }
 
     /// Rises with each start of a user's actor.

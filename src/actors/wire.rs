@@ -6,12 +6,14 @@ use super::relay::GroupEntry;
 use super::user::Entry;
 use crate::domain::group::{self, Happened};
 use crate::domain::login_policy::EndedBy;
+use crate::domain::presence::{self, Chosen, Front, Seen, SeenTo};
 use crate::domain::{policy, snowflake};
-use crate::ids::{Conversation, GroupId, UserId};
+use crate::ids::{Conversation, GroupId, UnixMs, UserId};
 use crate::protocol::codec::{Codec, Outbound};
 use crate::protocol::{
-    Body, Content, ConversationRow, DeliveredBy, Event, GroupInfo, GroupKind, GroupSummary,
-    KickReason, Message, Notice, NoticeAction, Peer, Role,
+    Body, Content, ConversationRow, DeliveredBy, DeviceState, Event, GroupInfo, GroupKind,
+    GroupSummary, KickReason, LastSeen, Message, Notice, NoticeAction, Peer, PlatformPresence,
+    Presence, PresenceState, Role, Status, StatusText,
 };
 use crate::store::conversations::Listed;
 use crate::store::groups;
@@ -229,6 +231,7 @@ pub(super) fn listed(listed: Listed, show_read: bool) -> Option<ConversationRow>
         }
     }
 }
+
 /// How a client is told why its session was ended; none where the close code says it all.
 pub(super) fn kick_reason(why: EndedBy) -> Option<KickReason> {
     match why {
@@ -237,5 +240,78 @@ pub(super) fn kick_reason(why: EndedBy) -> Option<KickReason> {
         EndedBy::Kick => Some(KickReason::Kicked),
         EndedBy::Revocation => Some(KickReason::Revoked),
         EndedBy::Deactivation => None,
+    }
+}
+
+/// What is seen of a user.
+pub(super) fn presence(user: &UserId, seen: Seen) -> Presence {
+    let state = match seen.front() {
+        Some(Front::Online) => PresenceState::Online,
+        Some(Front::Background) => PresenceState::Background,
+        None => PresenceState::Offline,
+    };
+    let Seen { platforms, status, last_seen } = seen;
+    let platforms = platforms.into_iter().map(|(platform, front)| {
+        let state = match front {
+            Front::Online => DeviceState::Online,
+            Front::Background => DeviceState::Background,
+        };
+        PlatformPresence { platform, state }
+    });
+    let (text, until_ms) = status.as_ref().map_or((None, None), |status| {
+        // What is stored was parsed when it came.
+        (status.text.as_deref().and_then(|text| StatusText::parse(text).ok()), status.until)
+    });
+    Presence {
+        user: user.clone(),
+        state,
+        platforms: platforms.collect(),
+        status: status.map(|status| chosen(status.chosen)),
+        text,
+        until_ms,
+        last_seen_ms: last_seen,
+    }
+}
+
+fn chosen(chosen: Chosen) -> Status {
+    match chosen {
+        Chosen::Available => Status::Available,
+        Chosen::Away => Status::Away,
+        Chosen::Busy => Status::Busy,
+        Chosen::Dnd => Status::Dnd,
+        Chosen::Invisible => Status::Invisible,
+    }
+}
+
+/// A status as the rules know it.
+pub(super) fn status_of(
+    status: Status,
+    text: Option<StatusText>,
+    until: Option<UnixMs>,
+) -> presence::Status {
+    let chosen = match status {
+        Status::Available => Chosen::Available,
+        Status::Away => Chosen::Away,
+        Status::Busy => Chosen::Busy,
+        Status::Dnd => Chosen::Dnd,
+        Status::Invisible => Chosen::Invisible,
+    };
+    presence::Status { chosen, text: text.map(|text| text.as_str().into()), until }
+}
+
+/// Whether a device is in front, as the rules know it.
+pub(super) fn front_of(state: DeviceState) -> Front {
+    match state {
+        DeviceState::Online => Front::Online,
+        DeviceState::Background => Front::Background,
+    }
+}
+
+/// Who sees the last seen, as the rules know it.
+pub(super) fn seen_to(last_seen: LastSeen) -> SeenTo {
+    match last_seen {
+        LastSeen::Everyone => SeenTo::Everyone,
+        LastSeen::Friends => SeenTo::Friends,
+        LastSeen::Nobody => SeenTo::Nobody,
     }
 }

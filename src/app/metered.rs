@@ -21,6 +21,11 @@ pub(super) fn describe() {
         Unit::Seconds,
         "how long commits of messages took"
     );
+    describe_gauge!(
+        "rookery_presences_waiting",
+        Unit::Count,
+        "users whose presence may have changed and was not told yet"
+    );
     for (name, meaning) in COUNTERS {
         describe_counter!(*name, Unit::Count, *meaning);
     }
@@ -40,5 +45,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("rookery_sync_needed_total", "sessions told to sync"),
     ("rookery_slow_readers_total", "sessions closed because their peer did not read"),
     ("rookery_receipts_dropped_total", "receipts for somebody offline that found no room"),
+    ("rookery_presence_changes_total", "changes of somebody's presence that others see"),
+    ("rookery_presences_told_total", "presences told to sessions"),
     ("rookery_postgres_restarts_total", "starts of the private PostgreSQL after it had died"),
 ];

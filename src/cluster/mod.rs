@@ -1,6 +1,8 @@
-//! What makes this process a node: its row, its lease, its shards, its share of the database's clock.
+//! What makes this process a node: its row, its lease, its shards, its share of the database's clock; and who is
+//! there.
 //!
 //! Never decides about messages; PostgreSQL does.
 
 pub mod node;
 pub mod ownership;
+pub mod presence;

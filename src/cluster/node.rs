@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::connect::Connector;
 use crate::store::identity::{self, HighWaterFile};
 use crate::store::nodes::Held;
-use crate::store::{dedup, nodes, sessions, shards};
+use crate::store::{dedup, nodes, presence, sessions, shards};
 
 /// How often the daily partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -72,6 +72,7 @@ impl Node {
             tracing::info!(?reason, "a new epoch of the store begins");
         }
         dedup::keep_days(&pool, verified.now, window_days).await?;
+        presence::left_by_node(&pool, id).await?;
         let joined = nodes::join(&pool, id).await?;
         sessions::over_of_node(&pool, id, joined.incarnation).await?;
         shards::claim_own(&client, id, joined.incarnation).await?;

@@ -9,6 +9,8 @@ pub mod login_policy;
 pub mod order;
 pub mod outbound;
 pub mod policy;
+pub mod presence;
 pub mod sends;
 pub mod snowflake;
 pub mod usersig;
+pub mod watching;

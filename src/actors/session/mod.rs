@@ -206,6 +206,8 @@ pub struct SessionActor {
     parked: Option<oneshot::Sender<()>>,
     /// How others reach it, from the login on until its user is told that it is over.
     outlet: Option<Arc<Outlet>>,
+    /// Whether it ever watched anyone.
+    watches: bool,
     /// Changes of groups that are not yet answered.
     changes: Vec<groups::WaitingChange>,
     pings: Vec<groups::WaitingPing>,
@@ -243,6 +245,7 @@ impl SessionActor {
                 pages: 0,
                 parked: None,
                 outlet: None,
+                watches: false,
                 changes: Vec::new(),
                 pings: Vec::new(),
                 order: Order::default(),
@@ -429,6 +432,9 @@ impl Handler<ClockDue> for SessionActor {
 
     fn handle(&mut self, _: ClockDue, _: &mut Self::Context) {
         let now = Instant::now();
+        if let Some(outlet) = &self.outlet {
+            outlet.hear(self.heard);
+        }
         if let Phase::Closing { since, .. } = self.phase {
             if now.duration_since(since) >= limits::CLOSE_WITHIN {
                 self.transport.cut();
@@ -672,6 +678,7 @@ impl SessionActor {
 
     /// Tells the user that the session is over, once; a user that has yet to let it in is told when it does.
     fn leave(&mut self, confirm: Option<Addr<Self>>) {
+        self.unwatch();
         self.unsubscribe();
         let Some(Membership { user: Some(user) }) = &self.membership else { return };
         mailbox::insist(user, Detach { session: self.no, confirm });

@@ -184,6 +184,12 @@ impl Devices {
         self.state.set_outlets(self.sessions.values().map(|slot| slot.outlet.clone()).collect());
     }
 
+    /// The sessions that are in, or wait to come in.
+    pub(super) fn here(&self) -> impl Iterator<Item = (&SessionKey, &Arc<Outlet>)> {
+        let entering = self.entering.iter().map(|it| (it.attach.held.key(), &it.attach.outlet));
+        self.sessions.values().map(|slot| (slot.held.key(), &slot.outlet)).chain(entering)
+    }
+
     /// A session that is in.
     pub(super) fn get(&self, session: SessionNo) -> Option<&Slot> {
         self.sessions.get(&session)

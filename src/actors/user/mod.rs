@@ -4,6 +4,7 @@
 //! nothing: look-ups run beside it and come back as messages. Never touches a socket.
 
 mod devices;
+mod presence;
 mod receipts;
 
 use std::collections::HashMap;
@@ -313,6 +314,7 @@ impl Actor for UserActor {
     fn stopped(&mut self, _: &mut Self::Context) {
         self.devices.end_all();
         self.state.set_outlets(Vec::new());
+        self.hide_devices();
         let late = std::mem::take(&mut self.late).into_iter().map(|attach| Enter {
             engine: self.engine.clone(),
             user: self.no,
@@ -540,6 +542,7 @@ impl Handler<IdleCheckDue> for UserActor {
             self.decide(Input::Ended(session), ctx);
         }
         self.sessions_moved();
+        self.renew_devices();
         self.look_behind();
         let needed =
             !self.devices.is_empty() || !self.sends.is_settled() || !self.receipts.is_empty();
@@ -678,6 +681,7 @@ impl UserActor {
     }
 
     fn sessions_moved(&mut self) {
+        self.show_devices();
         self.answer_for_unreceived();
     }
 }

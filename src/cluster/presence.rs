@@ -1,0 +1,212 @@
+//! The board: who is there, in this process, for anyone to read; and whose presence may have changed since it was told.
+//!
+//! What is written is written under the user's entry, by rules that do not mind the order in which things come. Never
+//! tells anyone anything.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry;
+
+use crate::domain::presence::{Now, Presence, Seen, Viewer};
+use crate::ids::{AppId, LoginNo, UnixMs, UserId, UserNo};
+
+/// Who is there. It has an entry for each user with a device, and for those who left until that was told and stored; the
+/// queues name each of them once at most.
+#[derive(Default)]
+pub struct Board {
+    users: DashMap<UserNo, Entry>,
+    /// Who may have changed, and since when; the longest first.
+    moved: Mutex<VecDeque<(Instant, UserNo)>>,
+    /// Of whom the store has yet to be asked.
+    unknown: Mutex<VecDeque<UserNo>>,
+}
+
+struct Entry {
+    app: AppId,
+    id: UserId,
+    presence: Presence,
+    /// What was told last.
+    told: Option<Told>,
+    /// Whether `moved` names it.
+    has_moved: bool,
+}
+
+#[derive(PartialEq, Eq)]
+struct Told {
+    others: Seen,
+    own: Seen,
+}
+
+/// What there is to tell of a user.
+#[derive(Debug)]
+pub struct News {
+    /// Its app.
+    pub app: AppId,
+    /// Its id there.
+    pub id: UserId,
+    /// What others see now, if that has changed.
+    pub others: Option<SeenByOthers>,
+    /// What the user's own devices see now, if that has changed.
+    pub own: Option<Seen>,
+    /// When it changes by itself.
+    pub next_turn: Option<Instant>,
+    /// Whether no device is there.
+    pub is_gone: bool,
+    /// When others last saw the user, if they see them offline since now.
+    pub left: Option<UnixMs>,
+}
+
+/// What others see of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenByOthers {
+    /// Friends.
+    pub friend: Seen,
+    /// All others.
+    pub stranger: Seen,
+}
+
+impl Board {
+    /// Changes the presence of a user, who is put on the board if need be.
+    pub fn write(
+        &self,
+        user: UserNo,
+        (app, id): (AppId, &UserId),
+        change: impl FnOnce(&mut Presence),
+    ) {
+        let mut is_new = false;
+        let mut entry = self.users.entry(user).or_insert_with(|| {
+            is_new = true;
+            let presence = Presence::default();
+            Entry { app, id: id.clone(), presence, told: None, has_moved: false }
+        });
+        if is_new {
+            lock(&self.unknown).push_back(user);
+        }
+        self.change(user, &mut entry, change);
+    }
+
+    /// Changes the presence of a user who is on the board.
+    pub fn rewrite(&self, user: UserNo, change: impl FnOnce(&mut Presence)) {
+        if let Some(mut entry) = self.users.get_mut(&user) {
+            self.change(user, &mut entry, change);
+        }
+    }
+
+    fn change(&self, user: UserNo, entry: &mut Entry, change: impl FnOnce(&mut Presence)) {
+        let before = entry.presence.clone();
+        change(&mut entry.presence);
+        if entry.presence != before {
+            self.note(user, entry);
+        }
+    }
+
+    fn note(&self, user: UserNo, entry: &mut Entry) {
+        if !std::mem::replace(&mut entry.has_moved, true) {
+            lock(&self.moved).push_back((Instant::now(), user));
+        }
+    }
+
+    /// Renews leases of a user's devices by when each was heard of. That is nothing to tell.
+    pub fn renew(&self, user: UserNo, heard: &[(LoginNo, Instant)], now: Now) {
+        if let Some(mut entry) = self.users.get_mut(&user) {
+            for (generation, heard) in heard {
+                entry.presence.renew(*generation, *heard, now);
+            }
+        }
+    }
+
+    /// The presence of a user who is on the board.
+    pub fn read(&self, user: UserNo) -> Option<Presence> {
+        self.users.get(&user).map(|entry| entry.presence.clone())
+    }
+
+    /// The presence of a user may have changed by itself.
+    pub fn look_again(&self, user: UserNo) {
+        if let Some(mut entry) = self.users.get_mut(&user) {
+            self.note(user, &mut entry);
+        }
+    }
+
+    /// The next user whose presence may have changed, and did so first before `before`.
+    pub fn next_moved(&self, before: Instant) -> Option<UserNo> {
+        let mut moved = lock(&self.moved);
+        moved.front().filter(|(since, _)| *since <= before)?;
+        moved.pop_front().map(|(_, user)| user)
+    }
+
+    /// How many users' presence may have changed.
+    pub fn moved(&self) -> usize {
+        lock(&self.moved).len()
+    }
+
+    /// Users of whom the store has yet to be asked, at most so many.
+    pub fn take_unknown(&self, most: usize) -> Vec<UserNo> {
+        let mut unknown = lock(&self.unknown);
+        let most = most.min(unknown.len());
+        unknown.drain(..most).collect()
+    }
+
+    /// The store could not be asked.
+    pub fn give_back_unknown(&self, users: Vec<UserNo>) {
+        lock(&self.unknown).extend(users);
+    }
+
+    /// What there is to tell of a user, which counts as told from now on.
+    pub fn take_news(&self, user: UserNo, now: Now) -> Option<News> {
+        let mut entry = self.users.get_mut(&user)?;
+        let Entry { app, id, presence, told, has_moved } = &mut *entry;
+        *has_moved = false;
+        presence.tidy(now);
+        let mut news = News {
+            app: *app,
+            id: id.clone(),
+            others: None,
+            own: None,
+            next_turn: presence.next_turn(now),
+            is_gone: presence.is_empty(),
+            left: None,
+        };
+        if !presence.is_known() {
+            return Some(news);
+        }
+        let friend = presence.seen_by(Viewer::Friend, now);
+        let stranger = presence.seen_by(Viewer::Stranger, now);
+        let own = presence.seen_by(Viewer::Own, now);
+        let others = friend.clone().without_last_seen();
+        let is_now = Told { others, own: own.clone().without_last_seen() };
+        let before = told.take().unwrap_or_else(|| Told {
+            others: Seen::NOTHING,
+            // One platform alone is what a device that has just come in knows without being told.
+            own: if own.platforms.len() > 1 { Seen::NOTHING } else { is_now.own.clone() },
+        });
+        if before.others != is_now.others {
+            news.left = presence.last_seen().filter(|_| friend.front().is_none());
+            news.others = Some(SeenByOthers { friend, stranger });
+        }
+        news.own = (before.own != is_now.own).then_some(own);
+        *told = Some(is_now);
+        Some(news)
+    }
+
+    /// Takes a user off the board who has no device any more and of whom there is nothing to tell.
+    pub fn forget(&self, user: UserNo) {
+        if let entry::Entry::Occupied(entry) = self.users.entry(user)
+            && entry.get().presence.is_empty()
+            && !entry.get().has_moved
+        {
+            entry.remove();
+        }
+    }
+
+    /// Those who are there, for when the node stops.
+    pub fn everyone(&self) -> Vec<UserNo> {
+        self.users.iter().map(|entry| *entry.key()).collect()
+    }
+}
+
+fn lock<T>(queue: &Mutex<T>) -> MutexGuard<'_, T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
