@@ -12,6 +12,7 @@ pub mod frames;
 pub mod groups;
 pub mod node;
 pub mod postgres;
+pub mod presence;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
