@@ -1,11 +1,14 @@
--- Fills the tables until reading one from end to end is dearer than any index: 20,000 users, each with one message to the
--- next, and with one in a group of its own. $1 is the day of their keys.
+-- Fills the tables until reading one from end to end is dearer than any index: 20,000 users, each with two devices, one of
+-- them online, with one message to the next, and with one in a group of its own. $1 is the day of their keys.
 with made as (
   insert into users (app, id) select 1, 'many' || n from generate_series(1, 20000) as n returning user_no
 ), opened as (
   insert into pairs (low_no, high_no)
   select user_no, lead(user_no) over (order by user_no) from made order by user_no limit 19999
   returning conversation_no, low_no, high_no
+), devices as (
+  insert into user_sessions (user_no, platform, device, login_no, node, incarnation, online)
+  select user_no, 'web', 'tab' || n, n, 8, 1, n = 2 from made, generate_series(1, 2) as n
 ), inboxes as (
   insert into inbox_heads (owner_no, seq) select user_no, 1 from made
 ), heads as (
