@@ -22,7 +22,7 @@ use crate::config::{Settings, SettingsError, Switch};
 use crate::http::inside::{self, Readiness};
 use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
-use crate::ids::{AppId, NodeId, UnixMs};
+use crate::ids::{ApiKeyId, AppId, NodeId, UnixMs};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::apps;
@@ -40,6 +40,7 @@ use signals::Signals;
 
 pub mod commands;
 mod demo;
+pub mod keys;
 mod metered;
 mod signals;
 
@@ -140,6 +141,15 @@ pub enum ServeError {
     /// The app is not there.
     #[error("app {0} does not exist; leave --app out for app 1")]
     NoSuchApp(AppId),
+    /// The app has as many API keys as it may.
+    #[error(
+        "there are {} API keys already, which is the most; end one with `rookery api-key revoke`",
+        limits::API_KEYS
+    )]
+    ApiKeysFull,
+    /// The API key is not there.
+    #[error("there is no API key {0}; `rookery api-key list` shows those that there are")]
+    NoSuchApiKey(ApiKeyId),
     /// A writer of messages or cursors has panicked; a fresh process starts from the store.
     #[error(
         "a writer has failed and nothing more can be stored; start the server again, and report what it logged"
@@ -401,10 +411,13 @@ async fn prepare_tables(mut client: Client) -> Result<Vec<String>, StoreError> {
 
 /// Makes app 1 with a secret of its own if it is not there; its newest secret.
 async fn prepare_default_app(pool: &Pool) -> Result<String, ServeError> {
-    let fresh: String =
-        rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
-    apps::ensure_default(pool, &fresh).await?;
+    apps::ensure_default(pool, &fresh_secret()).await?;
     newest_secret(pool, AppId::DEFAULT).await
+}
+
+/// A secret to sign tokens with.
+fn fresh_secret() -> String {
+    rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The secret that tokens of an app are signed with now.

@@ -9,18 +9,24 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use rookery::app::commands::{self, Signing};
+use rookery::app::keys::{self, Wanted};
 use rookery::app::{self, Demo, Launch, Ready};
+use rookery::chat::text::{minute, safe_line};
 use rookery::chat::{self, Setup};
 use rookery::client::TokenSource;
 use rookery::config::{self, Loaded, LogFormat, Sources};
-use rookery::ids::{AppId, Conversation, DeviceId, UserId};
+use rookery::ids::{ApiKeyId, AppId, Conversation, DeviceId, Scope, UserId};
 use rookery::limits;
+use rookery::store::api_keys::ApiKeyRecord;
 use rookery::store::child;
 use rookery::store::connect::MessageLoss;
 use rookery::store::embedded::Progress;
 
 /// How long a token holds when nobody says, in seconds: a week.
 const TOKEN_DEFAULT_S: u64 = 7 * 86_400;
+
+/// How long the last key signs beside a new one when nobody says, in seconds: as long as the tokens that were just signed.
+const KEEP_OLD_DEFAULT_S: u32 = 7 * 86_400;
 
 /// A chat engine for other people's products.
 #[derive(Parser)]
@@ -61,6 +67,9 @@ enum Command {
     /// The keys that sign tokens.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The keys with which a backend of app 1 calls the REST API.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Bring the tables of the database up to what this program knows; `serve` does so too.
     Migrate {
         #[command(flatten)]
@@ -126,6 +135,47 @@ enum KeyCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// Make a new key for app 1 and print it as `show` does. The last one stays valid for a while, an older one ends.
+    Rotate {
+        #[command(flatten)]
+        common: Common,
+        /// For how many seconds the last key stays valid.
+        #[arg(long, value_name = "N", default_value_t = KEEP_OLD_DEFAULT_S,
+            value_parser = clap::value_parser!(u32).range(0..=limits::TOKEN_VALIDITY_S as i64))]
+        keep_old_s: u32,
+    },
+}
+
+#[derive(Subcommand)]
+enum ApiKeyCommand {
+    /// Make a key and print it, and nothing else. It is shown this once.
+    Create {
+        #[command(flatten)]
+        common: Common,
+        /// What people call it.
+        #[arg(long, value_name = "TEXT", value_parser = api_key_name)]
+        name: String,
+        /// What it may be used for, as users:read,messages:send; without this, everything.
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', value_parser = scope)]
+        scopes: Vec<Scope>,
+        /// For how many days it is valid.
+        #[arg(long, value_name = "N", default_value_t = 365,
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::API_KEY_DAYS_MAX)))]
+        expire_days: u32,
+    },
+    /// Print the keys that there are, without what only their holders have.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// End a key.
+    Revoke {
+        #[command(flatten)]
+        common: Common,
+        /// The key's id, as `list` prints it.
+        #[arg(value_name = "ID", value_parser = api_key_id)]
+        id: ApiKeyId,
+    },
 }
 
 #[derive(Subcommand)]
@@ -184,6 +234,15 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             let key = commands::key(&loaded.settings, &data_dir, Arc::new(tell))?;
             print(&format!("sdkappid={}\nsecret={}\n", key.app, key.secret))
         }
+        Command::Key(KeyCommand::Rotate { common, keep_old_s }) => {
+            let (loaded, data_dir) = common.load()?;
+            let key = keys::rotate(&loaded.settings, &data_dir, Arc::new(tell), keep_old_s)?;
+            tell(&format!(
+                "the last key signs for {keep_old_s} s more, or until the next rotation"
+            ));
+            print(&format!("sdkappid={}\nsecret={}\n", key.app, key.secret))
+        }
+        Command::ApiKey(command) => use_api_keys(command),
         Command::Migrate { common } => {
             let (loaded, data_dir) = common.load()?;
             let applied = commands::migrate(&loaded.settings, &data_dir, Arc::new(tell))?;
@@ -195,6 +254,46 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         }
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn use_api_keys(command: ApiKeyCommand) -> anyhow::Result<()> {
+    match command {
+        ApiKeyCommand::Create { common, name, scopes, expire_days } => {
+            let (loaded, data_dir) = common.load()?;
+            let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes };
+            let wanted = Wanted { name, scopes, valid_days: expire_days };
+            let key = keys::create(&loaded.settings, &data_dir, Arc::new(tell), wanted)?;
+            tell(&format!(
+                "the key {} is shown this once; it ends in {expire_days} days",
+                key.id()
+            ));
+            print(&format!("{}\n", key.reveal()))
+        }
+        ApiKeyCommand::List { common } => {
+            let (loaded, data_dir) = common.load()?;
+            let keys = keys::list(&loaded.settings, &data_dir, Arc::new(tell))?;
+            print(&table(&keys))
+        }
+        ApiKeyCommand::Revoke { common, id } => {
+            let (loaded, data_dir) = common.load()?;
+            keys::revoke(&loaded.settings, &data_dir, Arc::new(tell), id)?;
+            tell(&format!("the key {id} has ended"));
+            Ok(())
+        }
+    }
+}
+
+/// API keys, one a line; what people wrote stands last, since it may be of any length.
+fn table(keys: &[ApiKeyRecord]) -> String {
+    let mut table = format!("{:<16}  {:<17}  {:<17}  SCOPES, NAME\n", "ID", "MADE", "ENDS");
+    for key in keys {
+        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        let scopes = if key.scopes == Scope::ALL { "all".to_owned() } else { scopes.join(",") };
+        let (made, ends, name) =
+            (minute(key.created_at), minute(key.expires_at), safe_line(&key.name));
+        table.push_str(&format!("{}  {made}  {ends}  {scopes}  {name}\n", key.id));
+    }
+    table
 }
 
 fn start_chat(chat: Chat) -> anyhow::Result<ExitCode> {
@@ -258,6 +357,24 @@ fn announcement(ready: &Ready) -> String {
         Demo::Off { why } => text.push_str(&format!("  the demo users are off: {why}\n")),
     }
     text
+}
+
+fn api_key_id(text: &str) -> Result<ApiKeyId, String> {
+    ApiKeyId::parse(text).ok_or_else(|| "expected 16 hexadecimal digits".to_owned())
+}
+
+fn api_key_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=limits::API_KEY_NAME_BYTES => Ok(text.to_owned()),
+        _ => Err(format!("expected 1 to {} bytes", limits::API_KEY_NAME_BYTES)),
+    }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).ok_or_else(|| {
+        let all: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        format!("expected some of {}", all.join(","))
+    })
 }
 
 fn app_id(text: &str) -> Result<AppId, String> {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use deadpool_postgres::Pool;
+
 use super::{
     ServeError, choice, newest_secret, now, prepare_default_app, prepare_tables, reachable,
 };
@@ -95,17 +97,22 @@ pub fn migrate(
     })
 }
 
-/// The newest secret of an app; whichever comes first, a server or a command, makes what is not there yet.
+/// The newest secret of an app.
 async fn secret(database: &Database, app: AppId) -> Result<String, ServeError> {
+    newest_secret(&prepared(database).await?, app).await
+}
+
+/// The database, ready for use; whichever comes first, a server or a command, makes what is not there yet.
+pub(super) async fn prepared(database: &Database) -> Result<Pool, ServeError> {
     let (client, _) = database.first_contact().await?;
     prepare_tables(client).await?;
     let pool = database.connector().pool(1)?;
     prepare_default_app(&pool).await?;
-    newest_secret(&pool, app).await
+    Ok(pool)
 }
 
 /// Does one thing with the database.
-fn with_database<T>(
+pub(super) fn with_database<T>(
     settings: &Settings,
     data_dir: &Path,
     progress: Progress,

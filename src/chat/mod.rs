@@ -10,7 +10,7 @@ mod people;
 mod perform;
 mod show;
 mod talk;
-mod text;
+pub mod text;
 
 use std::io::IsTerminal;
 use std::time::Duration;

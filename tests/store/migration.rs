@@ -1,10 +1,12 @@
 //! A database of an earlier version is brought up to the present with all that is in it.
 
+use rookery::domain::login_policy::LoginPolicy;
 use rookery::domain::policy::Kind;
 use rookery::ids::{AppId, ConversationNo, InboxSeq, Incarnation, Seq, UserNo};
 use rookery::store::connect::{Connector, MessageLoss};
 use rookery::store::conversations::{self, ListPlace, Listed};
-use rookery::store::{dedup, groups, inbox, migrate, nodes};
+use rookery::store::logins::Standing;
+use rookery::store::{apps, dedup, groups, inbox, migrate, nodes};
 
 use super::base::{Base, NODE, WINDOW_DAYS, now, stored as stored_pairs};
 use super::common::postgres::Postgres;
@@ -57,5 +59,37 @@ async fn groups_come_to_a_database_that_has_users_pairs_and_messages() {
     let [Listed::Group(eng), Listed::Pair(with_alice)] = &listed[..] else { panic!("{listed:?}") };
     assert_eq!((eng.unread, with_alice.unread, with_alice.read), (1, 1, Seq::new(1)));
     assert_eq!(base.broken().await, []);
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn devices_and_the_system_user_come_to_a_database_that_has_users_and_sessions() {
+    let postgres = Postgres::start(&[]).await;
+    let connector =
+        Connector::from_url(&postgres.url(), "rookery:7:1", MessageLoss::Refuse).unwrap();
+    let mut client = connector.open().await.unwrap();
+    let second = refinery::Target::Version(2);
+    embedded::migrations::runner().set_target(second).run_async(&mut client).await.unwrap();
+    dedup::keep_days(&connector.pool(1).unwrap(), now(), WINDOW_DAYS).await.unwrap();
+    client.batch_execute(include_str!("first_version.sql")).await.unwrap();
+    client.batch_execute(include_str!("second_version.sql")).await.unwrap();
+    drop(client);
+
+    let base = Base::on(postgres).await;
+
+    let settings = apps::settings(&base.pool).await.unwrap();
+    assert_eq!(settings.len(), 1);
+    assert_eq!(settings[0].policy, LoginPolicy::default());
+    assert_eq!(settings[0].system, UserNo::from_store(3), "who has the name is it");
+    assert_eq!(base.facts("system").await.standing, Standing::System);
+    let alice = base.facts("alice").await;
+    let kept: Vec<i64> = alice.known.iter().map(|known| known.login_no.get()).collect();
+    let expected: Vec<i64> = [1].into_iter().chain((32..=130).rev()).collect();
+    assert_eq!(kept, expected, "who is in, and those that were in last");
+    assert_eq!(base.count("select count(*) from user_sessions").await, 100);
+    let (_, login_no) = base.login("alice", "tab1").await;
+    assert_eq!(login_no.get(), 131);
+    assert!(apps::rotate_key(&base.pool, AppId::DEFAULT, "next", 9).await.unwrap());
+    assert_eq!(apps::keys(&base.pool, AppId::DEFAULT).await.unwrap(), ["next", "secret"]);
     base.postgres.stop().await;
 }
