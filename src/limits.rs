@@ -235,6 +235,11 @@ pub const CURSOR_QUEUE: usize = 50_000;
 pub const CURSOR_BATCH: usize = 1_000;
 /// How long a session waits for the answer to a change of a group before it says `outcome_unknown`.
 pub const CHANGE_WITHIN: Duration = Duration::from_secs(20);
+/// Sends and changes of groups for the apps' backends that are under way at once on a node; beyond it they are answered
+/// `busy`.
+pub const BACKEND_AT_ONCE: usize = 1024;
+/// How long such a one waits for its answer before it says `outcome_unknown`.
+pub const BACKEND_ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// What a client is told to wait after `busy`, `unavailable` and `outcome_unknown`.
 pub const RETRY_AFTER: Duration = Duration::from_millis(1000);
 
@@ -306,13 +311,14 @@ const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_
 const _: () = assert!(IN_FLIGHT <= AWAITED);
 const _: () = assert!(IN_FLIGHT < SESSION_MAILBOX);
 // Each unanswered send of a user may bring one message from a journal, and each session one of its own besides.
-const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) < USER_MAILBOX);
+const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) + BACKEND_AT_ONCE < USER_MAILBOX);
 // An answer takes a node at most as long as the outcome may stay unknown, and the second journey of a submission.
 const _: () = assert!(
     CLIENT_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + 2 * ANSWER_WITHIN.as_secs()
 );
 const _: () =
     assert!(CHANGE_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + STATEMENT_WITHIN.as_secs());
+const _: () = assert!(BACKEND_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs());
 const _: () = assert!(CHANGE_WITHIN.as_secs() < CLIENT_ANSWER_WITHIN.as_secs());
 const _: () = assert!(CLIENT_HELD_BACK < PAGE_MAX);
 const _: () = assert!(JOURNAL_BATCH < JOURNAL_QUEUE && CURSOR_BATCH < CURSOR_QUEUE);

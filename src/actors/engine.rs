@@ -92,6 +92,7 @@ pub(super) struct Shared {
     pub(super) board: Arc<Board>,
     pub(super) presence: Addr<PresenceActor>,
     pub(super) reads: Semaphore,
+    pub(super) backend: Semaphore,
     places: Arc<Semaphore>,
     connections: AtomicUsize,
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
@@ -182,6 +183,7 @@ impl Engine {
             board,
             presence,
             reads: Semaphore::new(limits::READS_AT_ONCE),
+            backend: Semaphore::new(limits::BACKEND_AT_ONCE),
             connections: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(
                 usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS),

@@ -30,6 +30,7 @@ pub(super) fn of_refusal(refusal: Refusal) -> ErrorBody {
         Refusal::NotFound => not_found(),
         Refusal::NotAMember => not_a_member(),
         Refusal::Forbidden => ErrorBody::new(Code::Forbidden, "the rules of the group say no"),
+        Refusal::Dissolved => dissolved(),
         Refusal::Full => ErrorBody::new(Code::Full, "there is no room for more"),
         Refusal::Taken => ErrorBody::new(Code::Conflict, "this id is taken").field("group"),
         Refusal::Busy => {
@@ -61,6 +62,7 @@ pub(super) fn of_change(refused: ChangeRefused) -> ErrorBody {
         }
         ChangeRefused::NotAMember => not_a_member(),
         ChangeRefused::Forbidden(why) => ErrorBody::new(Code::Forbidden, why),
+        ChangeRefused::Dissolved => dissolved(),
         ChangeRefused::Full(most) => {
             ErrorBody::new(Code::Full, format!("a group of this kind has at most {most} members"))
         }
@@ -133,4 +135,9 @@ pub(super) fn no_such_group() -> ErrorBody {
 /// One who is not, or no longer, a member.
 pub(super) fn not_a_member() -> ErrorBody {
     ErrorBody::new(Code::NotAMember, "only members of this group may do that")
+}
+
+/// The group has ended.
+fn dissolved() -> ErrorBody {
+    ErrorBody::new(Code::Conflict, "this group was dissolved")
 }

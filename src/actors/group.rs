@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::asker::{ChangeAsker, Submitter};
+use super::draft::Draft;
 use super::engine::{Engine, Shared};
 use super::journal::{Append, Destination, Outgoing, RefusalsHeard};
 use super::mailbox::{self, TellError};
-use super::outlet::Outlet;
 use super::registry::{GroupFinished, GroupIdle};
 use super::relay::GroupKey;
-use super::session::{ChangeDone, Verdict};
-use super::user::Draft;
 use super::{group_reads, reads, wire};
 use crate::domain::group::{
-    Asked, Change, ChangeRefused, Changed, Edit, Effect, Found, GroupLog, Input, Loaded, Notice,
+    Asked, Authority, Change, ChangeRefused, Edit, Effect, Found, GroupLog, Input, Loaded, Notice,
     Post, SenderFacts,
 };
 use crate::domain::intake::{Outcome, Refusal, SessionNo, Waiter};
@@ -29,16 +28,27 @@ use crate::limits;
 use crate::protocol::Body;
 use crate::store::StoreError;
 
-/// What a session asks of a group.
+/// In whose name something is asked of a group.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user.
+    pub no: UserNo,
+    /// The same, as others see it.
+    pub id: UserId,
+    /// By what right.
+    pub authority: Authority,
+}
+
+/// What is asked of a group.
 pub enum GroupRequest {
     /// To store a message.
     Submit {
-        /// The session.
-        outlet: Arc<Outlet>,
-        /// The place from which it comes.
-        place: order::Place,
-        /// Who sends it, as others see it.
-        from: UserId,
+        /// Who is told what became of it.
+        submitter: Submitter,
+        /// The session and the place from which it comes.
+        waiter: Waiter,
+        /// In whose name.
+        by: Caller,
         /// Its key.
         key: ClientMsgId,
         /// What is to be stored.
@@ -46,36 +56,32 @@ pub enum GroupRequest {
     },
     /// To change.
     Change {
-        /// The session.
-        outlet: Arc<Outlet>,
-        /// Its command.
-        command: u64,
-        /// Who asks, as others see it.
-        by: UserId,
+        /// Who is told what came of it.
+        asker: ChangeAsker,
+        /// In whose name.
+        by: Caller,
         /// What for.
         change: Change,
     },
 }
 
 impl GroupRequest {
-    /// Answers it without the group; its client tries again.
+    /// Answers it without the group; whoever asked tries again.
     pub fn refuse(self, group: &GroupKey, why: Refusal) {
         match self {
-            Self::Submit { outlet, place, key, .. } => {
+            Self::Submit { submitter, waiter, key, .. } => {
                 let verdict = order::Verdict::Curable(why);
                 let conversation = Conversation::Group(group.id.clone());
-                // Lost when the session is full: it submits again in time.
-                let _ = outlet.tell(Verdict { conversation, place, key, verdict });
+                submitter.tell(conversation, waiter.place, key, verdict);
             }
-            Self::Change { outlet, command, .. } => {
-                let outcome = Err(ChangeRefused::NotNow(why));
-                outlet.insist(ChangeDone { command, group: group.id.clone(), outcome });
+            Self::Change { asker, .. } => {
+                asker.tell(group.id.clone(), Err(ChangeRefused::NotNow(why)));
             }
         }
     }
 }
 
-/// A request of a session.
+/// Something that is asked of the group.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Ask(pub GroupRequest);
@@ -144,14 +150,8 @@ struct Letter {
     draft: Draft,
 }
 
-/// How one who asked for a change is answered.
-struct ReplyTo {
-    outlet: Arc<Outlet>,
-    command: u64,
-}
-
-type Log = GroupLog<Letter, Arc<Outlet>, ReplyTo>;
-type GroupEffect = Effect<Letter, Arc<Outlet>, ReplyTo>;
+type Log = GroupLog<Letter, Submitter, ChangeAsker>;
+type GroupEffect = Effect<Letter, Submitter, ChangeAsker>;
 
 /// The actor of one group.
 pub struct GroupActor {
@@ -218,18 +218,18 @@ impl Handler<Ask> for GroupActor {
     fn handle(&mut self, Ask(request): Ask, ctx: &mut Self::Context) {
         self.busy_at = Instant::now();
         let input = match request {
-            GroupRequest::Submit { outlet, place, from, key, draft } => {
-                let (session, sender, hash) = (outlet.no, outlet.user, draft.hash);
-                let payload = Letter { from, origin: session, draft };
-                let post = Post { sender, key, hash, payload };
-                let waiter = Waiter { session, place };
-                Input::Submitted { waiter, reply_to: outlet, post }
+            GroupRequest::Submit { submitter, waiter, by, key, draft } => {
+                let Caller { no: sender, id: from, authority } = by;
+                let hash = draft.hash;
+                let payload = Letter { from, origin: waiter.session, draft };
+                let post = Post { sender, authority, key, hash, payload };
+                Input::Submitted { waiter, reply_to: submitter, post }
             }
-            GroupRequest::Change { outlet, command, by, change } => {
-                let no = outlet.user;
+            GroupRequest::Change { asker, by, change } => {
+                let Caller { no, id: by_id, authority } = by;
                 let key = ClientMsgId::mint(self.shared().node.now(), rand::random());
-                let reply_to = ReplyTo { outlet, command };
-                Input::Asked(Asked { by: no, by_id: by, change, key, reply_to })
+                let asked = Asked { by: no, by_id, authority, change, key, reply_to: asker };
+                Input::Asked(asked)
             }
         };
         self.decide(input, ctx);
@@ -309,7 +309,7 @@ impl GroupActor {
         Refusal::Unavailable
     }
 
-    fn decide(&mut self, input: Input<Letter, Arc<Outlet>, ReplyTo>, ctx: &mut Context<Self>) {
+    fn decide(&mut self, input: Input<Letter, Submitter, ChangeAsker>, ctx: &mut Context<Self>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.log.decide(self.shared().node.now(), input, &mut effects);
         let mut not_handed: Vec<(Seq, ClientMsgId, Refusal)> = Vec::new();
@@ -317,11 +317,11 @@ impl GroupActor {
             match effect {
                 Effect::Tell { waiter, reply_to, key, verdict } => {
                     let conversation = Conversation::Group(self.key.id.clone());
-                    let place = waiter.place;
-                    // Lost when the session is full: it submits again in time, and is answered then.
-                    let _ = reply_to.tell(Verdict { conversation, place, key, verdict });
+                    reply_to.tell(conversation, waiter.place, key, verdict);
                 }
-                Effect::Answer { reply_to, outcome } => self.answer(reply_to, outcome),
+                Effect::Answer { reply_to, outcome } => {
+                    reply_to.tell(self.key.id.clone(), outcome);
+                }
                 Effect::Load => self.load(ctx),
                 Effect::LookUp { group, sender, key, at } => {
                     self.look_up(group, sender, key, at, ctx);
@@ -387,7 +387,7 @@ impl GroupActor {
     }
 
     fn row_of_post(&self, place: GroupPlace, post: Post<Letter>) -> Option<Row<Outgoing>> {
-        let Post { sender, key, hash, payload: Letter { from, origin, draft } } = post;
+        let Post { sender, key, hash, payload: Letter { from, origin, draft }, .. } = post;
         Some(Row {
             target: Target::Post(place),
             sender,
@@ -434,11 +434,6 @@ impl GroupActor {
                 stored: stored.into(),
             },
         })
-    }
-
-    fn answer(&self, reply_to: ReplyTo, outcome: Result<Changed, ChangeRefused>) {
-        let ReplyTo { outlet, command } = reply_to;
-        outlet.insist(ChangeDone { command, group: self.key.id.clone(), outcome });
     }
 
     fn heard(&self, no: ConversationNo, refused: usize) {

@@ -3,18 +3,20 @@
 
 use super::engine::{Engine, ReadReceipts};
 use super::errors::{no_such_group, not_a_member};
-use super::reads::{Identity, Keep, admitted, bad_after, fitting, parse_number, readable};
+use super::reads::{
+    Identity, Keep, Reader, Sight, admitted, bad_after, fitting, parse_number, readable,
+};
 use super::relay::GroupKey;
 use super::wire;
 use crate::domain::group::{self, Facts, Found, Loaded, Profile, SenderFacts, Target};
 use crate::domain::policy::Joining;
-use crate::ids::{AppId, ClientMsgId, ConversationNo, GroupId, Shard, UserId, UserNo};
+use crate::ids::{AppId, ClientMsgId, ConversationNo, GroupId, Seq, Shard, UserId, UserNo};
 use crate::limits;
 use crate::protocol::{
     After, ErrorBody, GroupInfo, GroupList, GroupMembers, GroupsPage, HistoryPage, Member,
     MembersPage,
 };
-use crate::store::groups::{self, GroupRow};
+use crate::store::groups::{self, GroupRow, Window};
 use crate::store::pairs::From;
 use crate::store::{StoreError, members, users};
 
@@ -46,16 +48,17 @@ fn is_hidden(row: &GroupRow) -> bool {
     row.kind.policy().joining == Joining::ByInvitation || row.dissolved.is_some()
 }
 
-/// Answers `group.get`: members see it, and anyone one that is free to join.
+/// Answers `group.get`: members see it, and anyone one that is free to join; the app sees all of its groups.
 pub(super) async fn get(
     engine: &Engine,
-    who: &Identity,
+    who: Reader<'_>,
     id: &GroupId,
 ) -> Result<GroupInfo, ErrorBody> {
     let shared = engine.shared();
     let row = admitted(shared, groups::info(&shared.pool, who.app, id, who.no)).await?;
     let row = row.ok_or_else(no_such_group)?;
     match row.membership {
+        _ if who.sight == Sight::Whole => Ok(wire::group_info(row)),
         None if is_hidden(&row) => Err(no_such_group()),
         Some(own) if own.left_seq.is_some() && is_hidden(&row) => Err(not_a_member()),
         _ => Ok(wire::group_info(row)),
@@ -85,7 +88,7 @@ pub(super) async fn list(
 /// Answers `group.members`.
 pub(super) async fn members(
     engine: &Engine,
-    who: &Identity,
+    who: Reader<'_>,
     ask: GroupMembers,
 ) -> Result<MembersPage, ErrorBody> {
     let shared = engine.shared();
@@ -97,6 +100,7 @@ pub(super) async fn members(
     let row = admitted(shared, groups::info(&shared.pool, who.app, &ask.group, who.no)).await?;
     let row = row.ok_or_else(no_such_group)?;
     match row.membership {
+        _ if who.sight == Sight::Whole => {}
         None => return Err(unseen(&row)),
         Some(own) if own.left_seq.is_some() => return Err(not_a_member()),
         Some(_) => {}
@@ -121,7 +125,7 @@ pub(super) async fn members(
 /// Answers `message.history` of a group: what lies between the first entry that the reader may see and the last.
 pub(super) async fn history(
     engine: &Engine,
-    who: &Identity,
+    who: Reader<'_>,
     id: &GroupId,
     from: From,
     limit: usize,
@@ -129,7 +133,10 @@ pub(super) async fn history(
     let shared = engine.shared();
     let row = admitted(shared, groups::info(&shared.pool, who.app, id, who.no)).await?;
     let row = row.ok_or_else(no_such_group)?;
-    let window = row.window().ok_or_else(|| unseen(&row))?;
+    let window = match who.sight {
+        Sight::Own => row.window().ok_or_else(|| unseen(&row))?,
+        Sight::Whole => Window { from: Seq::new(1), to: row.head },
+    };
     let bytes = limits::SERVER_FRAME_BYTES;
     let page = groups::history(&shared.pool, row.no, window, from, limit, bytes);
     let entries = admitted(shared, page).await?;

@@ -5,7 +5,11 @@
 
 pub mod accounts;
 mod apps;
+mod asker;
+pub mod backend;
+mod changes;
 mod cursors;
+mod draft;
 mod engine;
 mod errors;
 mod friends;

@@ -40,6 +40,31 @@ pub(super) struct Identity {
     pub(super) login_no: LoginNo,
 }
 
+impl Identity {
+    /// What is read for its client.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { app: self.app, no: self.no, user: &self.user, sight: Sight::Own }
+    }
+}
+
+/// For whom something is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) app: AppId,
+    pub(super) user: &'a UserId,
+    pub(super) no: UserNo,
+    pub(super) sight: Sight,
+}
+
+/// How much of a group a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// What a user may see by its membership, or without one.
+    Own,
+    /// All of it: the app's own.
+    Whole,
+}
+
 /// Awaits the store, for so long.
 pub(super) async fn bounded<T>(
     read: impl Future<Output = Result<T, StoreError>>,
@@ -194,7 +219,7 @@ pub(super) async fn inbox(
 /// Answers `message.history`.
 pub(super) async fn history(
     engine: &Engine,
-    who: &Identity,
+    who: Reader<'_>,
     ask: History,
 ) -> Result<HistoryPage, ErrorBody> {
     let from = match (ask.after, ask.before) {
@@ -216,7 +241,7 @@ pub(super) async fn history(
 
 async fn pair_history(
     engine: &Engine,
-    who: &Identity,
+    who: Reader<'_>,
     peer: &UserId,
     from: From,
     limit: usize,
@@ -234,7 +259,7 @@ async fn pair_history(
                 head: Seq::ZERO,
                 min_seq: Seq::new(1),
                 has_more: false,
-                peer: (*peer != who.user).then(|| wire::peer(nothing, show_read)),
+                peer: (peer != who.user).then(|| wire::peer(nothing, show_read)),
             });
         }
         Found::Pair(pair) => pair,

@@ -17,14 +17,14 @@ use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
 use super::relay::{GroupEntry, GroupKey, HeadsOver, MemberRead, RelayPort};
 use super::user::{
-    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, Shut, SyncNeeded, UserActor,
-    Written,
+    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, Shut, Submit, SyncNeeded,
+    UserActor, Written,
 };
 use crate::domain::intake::Refusal;
 use crate::ids::{AppId, UserId, UserNo};
 use crate::limits;
 
-/// A session has logged in: start its user, if need be, and let the session in.
+/// Somebody wants something of a user, who is started if need be.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Enter {
@@ -36,8 +36,26 @@ pub struct Enter {
     pub id: UserId,
     /// Its app.
     pub app: AppId,
-    /// The session.
-    pub attach: Attach,
+    /// What for.
+    pub arrival: Arrival,
+}
+
+/// What a user is started for.
+pub enum Arrival {
+    /// A session has logged in and wants to be let in.
+    Session(Attach),
+    /// The app's backend sends in the user's name.
+    Request(Submit),
+}
+
+impl Arrival {
+    /// Turns it away; it comes again.
+    fn refuse(self, why: Refusal) {
+        match self {
+            Self::Session(attach) => attach.refuse(),
+            Self::Request(submit) => submit.refuse(why),
+        }
+    }
 }
 
 /// A user has had no session for long enough and has nothing under way.
@@ -51,7 +69,7 @@ pub struct Idle(pub UserNo);
 pub struct Finished {
     /// The user.
     pub user: UserNo,
-    /// Sessions that came while it was about to end.
+    /// What came while it was about to end.
     pub late: Vec<Enter>,
 }
 
@@ -141,9 +159,29 @@ impl Directory {
         })
     }
 
+    /// Passes a request's send on to a user, who is started if need be.
+    pub fn submit(&self, engine: &Engine, enter: Enter) {
+        let Some(arrival) = self.let_in(enter.user, enter.arrival) else { return };
+        let enter = Enter { arrival, ..enter };
+        if let Err(SendError::Full(enter) | SendError::Closed(enter)) =
+            engine.shared().registry.try_send(enter)
+        {
+            enter.arrival.refuse(Refusal::Busy);
+        }
+    }
+
+    /// Lets a session or a request in; gives it back when the user is not here, or its actor has panicked.
+    fn let_in(&self, user: UserNo, arrival: Arrival) -> Option<Arrival> {
+        // Kept while it goes in: a user who is taken out of the directory to end has it before it is told so.
+        match self.users.get(&user) {
+            Some(listed) => listed.let_in(arrival),
+            None => Some(arrival),
+        }
+    }
+
     /// Asks something of a group, which is started if it is not awake.
     pub fn ask_group(&self, engine: &Engine, key: GroupKey, request: GroupRequest) {
-        let Err(request) = self.ask_awake(&key, request) else { return };
+        let Some(request) = self.ask_awake(&key, request) else { return };
         let wake = WakeGroup { engine: engine.clone(), key, request };
         if let Err(SendError::Full(wake) | SendError::Closed(wake)) =
             engine.shared().registry.try_send(wake)
@@ -153,15 +191,15 @@ impl Directory {
     }
 
     /// Gives the request back when the group is not awake, or its actor has panicked.
-    fn ask_awake(&self, key: &GroupKey, request: GroupRequest) -> Result<(), GroupRequest> {
+    fn ask_awake(&self, key: &GroupKey, request: GroupRequest) -> Option<GroupRequest> {
         // Kept while the request goes in: a group that is taken out of the directory to end has it before it is told so.
-        let Some(port) = self.groups.get(key) else { return Err(request) };
+        let Some(port) = self.groups.get(key) else { return Some(request) };
         match port.address.try_send(Ask(request)) {
             Ok(()) => {}
             Err(SendError::Full(Ask(request))) => request.refuse(key, Refusal::Busy),
-            Err(SendError::Closed(Ask(request))) => return Err(request),
+            Err(SendError::Closed(Ask(request))) => return Some(request),
         }
-        Ok(())
+        None
     }
 
     /// Tells the relays what was committed in groups, in the order of their logs.
@@ -264,6 +302,29 @@ impl Directory {
 }
 
 impl Listed {
+    /// Lets a session or a request in; gives it back when the user's actor has ended.
+    fn let_in(&self, arrival: Arrival) -> Option<Arrival> {
+        // A user who is so far behind that there is no room has no use for more.
+        match arrival {
+            Arrival::Session(attach) => match self.address.try_send(attach) {
+                Ok(()) => None,
+                Err(SendError::Full(attach)) => {
+                    attach.refuse();
+                    None
+                }
+                Err(SendError::Closed(attach)) => Some(Arrival::Session(attach)),
+            },
+            Arrival::Request(submit) => match self.address.try_send(submit) {
+                Ok(()) => None,
+                Err(SendError::Full(submit)) => {
+                    submit.refuse(Refusal::Busy);
+                    None
+                }
+                Err(SendError::Closed(submit)) => Some(Arrival::Request(submit)),
+            },
+        }
+    }
+
     fn push<M>(&self, message: M)
     where
         UserActor: Handler<M>,
@@ -328,26 +389,16 @@ impl Handler<Enter> for Registry {
             ending.kept.push(enter);
             return;
         }
-        let user = enter.user;
-        let mut attach = enter.attach;
-        if self.directory.is_draining() {
+        let Enter { engine, user, id, app, mut arrival } = enter;
+        if let Arrival::Session(attach) = &mut arrival
+            && self.directory.is_draining()
+        {
             attach.shut = true;
         }
-        if let Some(listed) = self.directory.users.get(&user) {
-            match listed.address.try_send(attach) {
-                Ok(()) => return,
-                Err(SendError::Full(attach)) => {
-                    // A user who is that far behind has no use for another session; the client comes back.
-                    attach.refuse();
-                    return;
-                }
-                // Its actor has panicked: a fresh one starts from the store.
-                Err(SendError::Closed(again)) => attach = again,
-            }
-        }
-        let address = self.start_user(enter.engine, user, enter.id, enter.app);
-        if let Err(SendError::Full(attach) | SendError::Closed(attach)) = address.try_send(attach) {
-            attach.refuse();
+        let Some(arrival) = self.directory.let_in(user, arrival) else { return };
+        self.start_user(engine, user, id, app);
+        if let Some(arrival) = self.directory.let_in(user, arrival) {
+            arrival.refuse(Refusal::Unavailable);
         }
     }
 }
@@ -387,7 +438,7 @@ impl Handler<WakeGroup> for Registry {
             }
             return;
         }
-        let Err(request) = self.directory.ask_awake(&key, request) else { return };
+        let Some(request) = self.directory.ask_awake(&key, request) else { return };
         let arbiter = &self.arbiters[spread(&key, self.arbiters.len())];
         let port = GroupActor::start_on(arbiter, engine, key.clone());
         if let Err(SendError::Full(Ask(request)) | SendError::Closed(Ask(request))) =
@@ -449,21 +500,13 @@ impl Handler<Drain> for Registry {
 }
 
 impl Registry {
-    fn start_user(
-        &mut self,
-        engine: Engine,
-        user: UserNo,
-        id: UserId,
-        app: AppId,
-    ) -> Addr<UserActor> {
+    fn start_user(&self, engine: Engine, user: UserNo, id: UserId, app: AppId) {
         // The same thread for a user each time, so that its pushes stay warm there.
         let arbiter = &self.arbiters[user.get().unsigned_abs() as usize % self.arbiters.len()];
         let state = Arc::new(UserState::default());
         let address = UserActor::start_on(arbiter, engine, user, id, app, state.clone());
-        let listed = Listed { address: address.clone(), state };
-        self.directory.users.insert(user, listed);
+        self.directory.users.insert(user, Listed { address, state });
         self.count();
-        address
     }
 
     fn count(&self) {

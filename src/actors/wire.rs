@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::relay::GroupEntry;
 use super::user::Entry;
 use crate::domain::group::{self, Happened};
+use crate::domain::intake::Ack;
 use crate::domain::login_policy::EndedBy;
 use crate::domain::presence::{self, Chosen, Front, Seen, SeenTo};
 use crate::domain::{policy, snowflake};
@@ -13,7 +14,7 @@ use crate::protocol::codec::{Codec, Outbound};
 use crate::protocol::{
     Body, Content, ConversationRow, DeliveredBy, DeviceState, Event, GroupInfo, GroupKind,
     GroupSummary, KickReason, LastSeen, Message, Notice, NoticeAction, Peer, PlatformPresence,
-    Presence, PresenceState, Role, Status, StatusText,
+    Presence, PresenceState, Role, Sent, Status, StatusText,
 };
 use crate::store::conversations::Listed;
 use crate::store::groups;
@@ -78,6 +79,19 @@ pub(super) fn pushed(owner: &UserId, entry: &Entry) -> Message {
         content,
         mentions,
         reply_to,
+    }
+}
+
+/// What a send is answered with.
+pub(super) fn sent(conversation: Conversation, ack: Ack) -> Sent {
+    let Ack { seq, inbox, message_id, duplicate } = ack;
+    Sent {
+        conversation,
+        seq,
+        inbox: inbox.filter(|_| !duplicate),
+        message_id,
+        sent_at_ms: snowflake::sent_at(message_id),
+        duplicate,
     }
 }
 

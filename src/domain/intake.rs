@@ -52,6 +52,8 @@ pub enum Refusal {
     NotAMember,
     /// The rules of the group say no.
     Forbidden,
+    /// The group has ended. Told to those who may know: to others it is not there.
+    Dissolved,
     /// There is no room for more members, or for more groups of one of them.
     Full,
     /// The id of a group to be made is taken.
@@ -77,6 +79,7 @@ impl Refusal {
             | Self::NotFound
             | Self::NotAMember
             | Self::Forbidden
+            | Self::Dissolved
             | Self::Full
             | Self::Taken => false,
         }
@@ -279,6 +282,10 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
 
     fn take_place(&mut self, waiter: Waiter, line: &L) -> Turn {
         let Waiter { session, place } = waiter;
+        if place == Place::ALONE {
+            // It needs no run, and must not push out those of others.
+            return Turn::Next;
+        }
         let id = (session, line.clone());
         if let Some(known) = self.runs.get_mut(&id)
             && place.run <= known.run

@@ -24,6 +24,12 @@ pub struct Place {
     pub n: u64,
 }
 
+impl Place {
+    /// The place of a send that comes alone: nothing before or behind it keeps an order with it. Sessions count their runs
+    /// from 1.
+    pub const ALONE: Self = Self { run: 0, n: 0 };
+}
+
 /// What the owner of a conversation answers to a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict<A, R> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use rookery::domain::group::{Change, ChangeRefused, Changed, Post};
+use rookery::domain::group::{Authority, Change, ChangeRefused, Changed, Post};
 use rookery::domain::intake::{Ack, Refusal, SendHash, SessionNo, Waiter};
 use rookery::domain::order::{self, Order, Taken, Verdict};
 use rookery::ids::ClientMsgId;
@@ -245,7 +245,8 @@ impl World {
                 order::Effect::Forward { conversation: to, place, key, payload: hash } => {
                     let waiter = Waiter { session: SessionNo(session as u64), place };
                     let sender = no(self.devices[self.sessions[session].device].user);
-                    let post = Post { sender, key, hash, payload: () };
+                    let authority = Authority::Member;
+                    let post = Post { sender, authority, key, hash, payload: () };
                     if self.try_owner(to, ToOwner::Submit { waiter, post }).is_err() {
                         // Told by a message of its own, which comes when the session looks.
                         let verdict = Verdict::Curable(Refusal::Busy);

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use rookery::domain::group::{
-    Asked, Change, ChangeRefused, Edit, Effect, Found, GroupLog, Input, Loaded, Post, SenderFacts,
+    Asked, Authority, Change, ChangeRefused, Edit, Effect, Found, GroupLog, Input, Loaded, Post,
+    SenderFacts,
 };
 use rookery::domain::intake::{Outcome, Refusal, Waiter};
 use rookery::domain::journal::{GroupPlace, Life, Owner as RowOwner, Row, Target};
@@ -95,7 +96,9 @@ impl World {
             }
             ToOwner::Change { by, change, key, reply_to } => {
                 let (by, by_id) = (super::no(by), user_id(by));
-                self.decide(slot, Input::Asked(Asked { by, by_id, change, key, reply_to }));
+                let authority = Authority::Member;
+                let asked = Asked { by, by_id, authority, change, key, reply_to };
+                self.decide(slot, Input::Asked(asked));
             }
             ToOwner::Settled(letter) => {
                 for Settled { seq, key, sender, outcome } in letter {

@@ -7,19 +7,19 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{ChangeDone, HeadsKnown, SessionActor};
+use crate::actors::asker::ChangeAsker;
 use crate::actors::engine::Engine;
-use crate::actors::group::GroupRequest;
+use crate::actors::group::{Caller, GroupRequest};
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::Identity;
 use crate::actors::relay::{AskHeads, GroupKey, SessionEnded, Subscribe, Unsubscribe};
-use crate::actors::{errors, group_reads, reads, wire};
-use crate::domain::group::{Change, ChangeRefused};
+use crate::actors::{changes, errors, group_reads, reads};
+use crate::domain::group::{Authority, Change, ChangeRefused};
 use crate::domain::intake::Refusal;
-use crate::ids::{AppId, Conversation, GroupId, UserId};
+use crate::ids::{AppId, GroupId, UserId};
 use crate::limits;
 use crate::protocol::{
-    Behind, Code, Command, ErrorBody, GroupChanged, GroupCreated, GroupSeqs, GroupUsers, Ping,
-    Pong, Reply, Synced,
+    Behind, Command, ErrorBody, GroupSeqs, GroupUsers, Ping, Pong, Reply, Synced,
 };
 
 /// A change whose answer comes from the group's owner.
@@ -48,11 +48,9 @@ impl Handler<ChangeDone> for SessionActor {
         let creates = self.changes.remove(index).creates;
         let reply = outcome.map_err(errors::of_change).map(|changed| {
             if creates {
-                let conversation = Conversation::Group(group.clone());
-                Reply::GroupCreated(GroupCreated { group, conversation })
+                Reply::GroupCreated(changes::created(group))
             } else {
-                let (seq, users) = (changed.seq, changed.users);
-                Reply::GroupChanged(GroupChanged { group, seq, users })
+                Reply::GroupChanged(changes::changed(group, changed))
             }
         });
         self.reply(command, reply);
@@ -90,33 +88,27 @@ impl SessionActor {
     ) {
         match command {
             Command::GroupGet(ask) => self.read(id, ctx, move |engine| async move {
-                group_reads::get(&engine, &who, &ask.group).await.map(Reply::Group)
+                group_reads::get(&engine, who.reader(), &ask.group).await.map(Reply::Group)
             }),
             Command::GroupList(ask) => self.read(id, ctx, move |engine| async move {
                 group_reads::list(&engine, &who, ask).await.map(Reply::Groups)
             }),
             Command::GroupMembers(ask) => self.read(id, ctx, move |engine| async move {
-                group_reads::members(&engine, &who, ask).await.map(Reply::Members)
+                group_reads::members(&engine, who.reader(), ask).await.map(Reply::Members)
             }),
-            Command::GroupCreate(ask) => {
-                if ask.members.len() > limits::GROUP_USERS {
-                    return self.reply(id, Err(too_many_users("members")));
-                }
-                let group = ask.group.or_else(random_group);
-                let kind = wire::kind_of(ask.kind);
-                let name = ask.name.as_str().to_owned();
-                let members = distinct(ask.members);
-                self.change(id, group, Change::Create { kind, name, members }, &who);
-            }
+            Command::GroupCreate(ask) => match changes::creation(ask) {
+                Ok((group, change)) => self.change(id, group, change, &who),
+                Err(error) => self.reply(id, Err(error)),
+            },
             Command::GroupUpdate(ask) => {
                 let change = Change::Rename(ask.name.as_str().to_owned());
-                self.change(id, Some(ask.group), change, &who);
+                self.change(id, ask.group, change, &who);
             }
             Command::GroupInvite(ask) => self.change_users(id, ask, Change::Invite, &who),
             Command::GroupRemove(ask) => self.change_users(id, ask, Change::Remove, &who),
-            Command::GroupJoin(ask) => self.change(id, Some(ask.group), Change::Join, &who),
-            Command::GroupLeave(ask) => self.change(id, Some(ask.group), Change::Leave, &who),
-            Command::GroupDissolve(ask) => self.change(id, Some(ask.group), Change::Dissolve, &who),
+            Command::GroupJoin(ask) => self.change(id, ask.group, Change::Join, &who),
+            Command::GroupLeave(ask) => self.change(id, ask.group, Change::Leave, &who),
+            Command::GroupDissolve(ask) => self.change(id, ask.group, Change::Dissolve, &who),
             Command::Login(_)
             | Command::Logout(_)
             | Command::Ping(_)
@@ -147,27 +139,14 @@ impl SessionActor {
         change: impl FnOnce(Vec<UserId>) -> Change,
         who: &Identity,
     ) {
-        let GroupUsers { group, user, users } = ask;
-        let users = match (user, users.len()) {
-            (Some(_), 1..) => {
-                let error = ErrorBody::new(Code::BadRequest, "expected user or users, not both");
-                return self.reply(id, Err(error.field("users")));
-            }
-            (None, 0) => {
-                let error = ErrorBody::new(Code::BadRequest, "expected at least one user");
-                return self.reply(id, Err(error.field("users")));
-            }
-            (Some(user), 0) => vec![user],
-            (None, named) if named > limits::GROUP_USERS => {
-                return self.reply(id, Err(too_many_users("users")));
-            }
-            (None, _) => distinct(users),
-        };
-        self.change(id, Some(group), change(users), who);
+        match changes::users(ask) {
+            Ok((group, users)) => self.change(id, group, change(users), who),
+            Err(error) => self.reply(id, Err(error)),
+        }
     }
 
-    fn change(&mut self, id: u64, group: Option<GroupId>, change: Change, who: &Identity) {
-        let (Some(outlet), Some(group)) = (self.outlet.clone(), group) else {
+    fn change(&mut self, id: u64, group: GroupId, change: Change, who: &Identity) {
+        let Some(outlet) = self.outlet.clone() else {
             return self.reply(id, Err(errors::unavailable()));
         };
         if let Err(error) = self.check_rate() {
@@ -176,8 +155,9 @@ impl SessionActor {
         let creates = matches!(change, Change::Create { .. });
         self.changes.push(WaitingChange { command: id, creates, since: Instant::now() });
         let key = GroupKey { app: who.app, id: group };
-        let by = who.user.clone();
-        let request = GroupRequest::Change { outlet, command: id, by, change };
+        let by = Caller { no: who.no, id: who.user.clone(), authority: Authority::Member };
+        let asker = ChangeAsker::Session { outlet, command: id };
+        let request = GroupRequest::Change { asker, by, change };
         self.shared().directory.ask_group(&self.engine, key, request);
     }
 
@@ -295,21 +275,4 @@ async fn subscribe(
         let _ = is_done.await;
     }
     Ok(())
-}
-
-fn too_many_users(field: &str) -> ErrorBody {
-    let message = format!("expected at most {} users", limits::GROUP_USERS);
-    ErrorBody::new(Code::TooLarge, message).field(field)
-}
-
-/// Each once, in the order in which they were named first.
-fn distinct(users: Vec<UserId>) -> Vec<UserId> {
-    let mut seen = std::collections::HashSet::new();
-    users.into_iter().filter(|user| seen.insert(user.clone())).collect()
-}
-
-/// An id that nobody has chosen before.
-fn random_group() -> Option<GroupId> {
-    // Hexadecimal digits are in the alphabet of names.
-    GroupId::parse(&format!("{:016x}", rand::random::<u64>())).ok()
 }

@@ -11,7 +11,7 @@ use super::{Attached, EnterRefused, Membership, Phase, SessionActor};
 use crate::actors::logins::Admitted;
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
-use crate::actors::registry::Enter;
+use crate::actors::registry::{Arrival, Enter};
 use crate::actors::user::{self, Attach};
 use crate::actors::{errors, mailbox, wire};
 use crate::domain::usersig::Verified;
@@ -136,7 +136,7 @@ impl SessionActor {
             user: who.no,
             id: who.user.clone(),
             app: who.app,
-            attach,
+            arrival: Arrival::Session(attach),
         };
         if mailbox::tell(&self.shared().registry, enter).is_err() {
             return self.login_failed(command, user::busy());

@@ -23,11 +23,12 @@ use tokio::sync::oneshot;
 
 pub use self::handle::{SessionHandle, Transport};
 pub use self::sends::Verdict;
+use crate::actors::draft::Draft;
 use crate::actors::engine::{Engine, Shared};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::{self, Identity};
-use crate::actors::user::{self, Detach, Draft, Receipt, ReceiptKind, UserActor};
+use crate::actors::user::{self, Detach, Receipt, ReceiptKind, UserActor};
 use crate::actors::{errors, wire};
 use crate::domain::group::{ChangeRefused, Changed};
 use crate::domain::intake::{Ack, SessionNo};
@@ -554,7 +555,7 @@ impl SessionActor {
             }
             (Command::History(ask), Some((who, _))) => {
                 self.read(id, ctx, move |engine| async move {
-                    reads::history(&engine, &who, ask).await.map(Reply::History)
+                    reads::history(&engine, who.reader(), ask).await.map(Reply::History)
                 });
             }
             (Command::ConversationList(ask), Some((who, _))) => {

@@ -1,24 +1,24 @@
 //! What a session does with its client's sends: it gives them their order, relays them to whoever owns the conversation,
 //! and answers them. The rules are [`crate::domain::order`]'s.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use bytes::Bytes;
 
 use super::{Phase, SessionActor};
-use crate::actors::errors;
-use crate::actors::group::GroupRequest;
+use crate::actors::asker::{SendVerdict, Submitter};
+use crate::actors::draft::Draft;
+use crate::actors::group::{Caller, GroupRequest};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::relay::GroupKey;
-use crate::actors::user::{self, Draft, Submit};
-use crate::domain::intake::{Ack, Refusal, Waiter};
+use crate::actors::user::{self, Submit};
+use crate::actors::{errors, wire};
+use crate::domain::group::Authority;
+use crate::domain::intake::{Ack, Waiter};
 use crate::domain::order::{self, Effect, Order, Place, Taken};
-use crate::domain::snowflake;
 use crate::ids::{ClientMsgId, Conversation};
 use crate::limits;
-use crate::protocol::{Body, CloseCode, Code, Content, ErrorBody, Reply, Send, Sent};
+use crate::protocol::{CloseCode, Code, ErrorBody, Reply, Send};
 
 /// What became of a send.
 #[derive(Message)]
@@ -31,7 +31,7 @@ pub struct Verdict {
     /// Its key.
     pub key: ClientMsgId,
     /// What became of it.
-    pub verdict: order::Verdict<Ack, Refusal>,
+    pub verdict: SendVerdict,
 }
 
 impl Handler<Verdict> for SessionActor {
@@ -60,19 +60,9 @@ impl Handler<Verdict> for SessionActor {
 impl SessionActor {
     pub(super) fn send(&mut self, command: u64, send: Send) {
         let (conversation, key) = (send.to.clone(), send.client_msg_id);
-        let body = send.into_body();
-        if let Content::Notice(_) = body.content {
-            let error = ErrorBody::new(Code::BadRequest, "notices are written by the server alone");
-            return self.reply(command, Err(error.field("content")));
-        }
-        if body.content.bytes() > limits::CONTENT_BYTES {
-            let message = format!("expected at most {} bytes", limits::CONTENT_BYTES);
-            let error = ErrorBody::new(Code::TooLarge, message).field("content");
-            return self.reply(command, Err(error));
-        }
-        let Ok(stored) = body.encode().map(Bytes::from) else {
-            let error = ErrorBody::new(Code::BadRequest, "expected content of a known type");
-            return self.reply(command, Err(error.field("content")));
+        let draft = match Draft::of(send.into_body()) {
+            Ok(draft) => draft,
+            Err(error) => return self.reply(command, Err(error)),
         };
         tracing::debug!(client_msg_id = %key, session = self.no.0, "received");
         if let Err(error) = self.check_rate() {
@@ -81,8 +71,6 @@ impl SessionActor {
             });
             return self.look_awaited(Taken::Yes);
         }
-        let hash = Body::hash(&stored);
-        let draft = Draft { body: Arc::new(body), stored, hash };
         let mut taken = Taken::Yes;
         self.order(|order, now, effects| {
             taken = order.send(now, conversation, key, draft, command, effects);
@@ -175,14 +163,16 @@ impl SessionActor {
             Conversation::Group(id) => {
                 let Some(outlet) = self.outlet.clone() else { return Ok(()) };
                 let group = GroupKey { app: who.app, id: id.clone() };
-                let from = who.user.clone();
-                let submit = GroupRequest::Submit { outlet, place, from, key, draft };
+                let by = Caller { no: who.no, id: who.user.clone(), authority: Authority::Member };
+                let waiter = Waiter { session: self.no, place };
+                let submitter = Submitter::Session(outlet);
+                let submit = GroupRequest::Submit { submitter, waiter, by, key, draft };
                 self.shared().directory.ask_group(&self.engine, group, submit);
                 return Ok(());
             }
         };
         let waiter = Waiter { session: self.no, place };
-        match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft }) {
+        match mailbox::tell(user, Submit { waiter, to: to.clone(), key, draft, request: None }) {
             Ok(()) => Ok(()),
             Err(TellError::Full) => Err(user::busy()),
             Err(TellError::Gone) => Err(errors::unavailable()),
@@ -190,20 +180,11 @@ impl SessionActor {
     }
 
     fn acked(&mut self, conversation: &Conversation, commands: Vec<u64>, ack: Ack) {
-        let Ack { seq, inbox, message_id, duplicate } = ack;
-        self.known_inbox = self.known_inbox.max(inbox.unwrap_or_default());
+        self.known_inbox = self.known_inbox.max(ack.inbox.unwrap_or_default());
         for (nth, command) in commands.into_iter().enumerate() {
             // Only the first command stored it; copies that were answered with it are repeats.
-            let duplicate = duplicate || nth > 0;
-            let sent = Sent {
-                conversation: conversation.clone(),
-                seq,
-                inbox: if duplicate { None } else { inbox },
-                message_id,
-                sent_at_ms: snowflake::sent_at(message_id),
-                duplicate,
-            };
-            self.reply(command, Ok(Reply::Sent(sent)));
+            let ack = Ack { duplicate: ack.duplicate || nth > 0, ..ack };
+            self.reply(command, Ok(Reply::Sent(wire::sent(conversation.clone(), ack))));
         }
     }
 }

@@ -12,17 +12,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 pub use self::devices::Decided;
 use self::devices::{Admission, Devices};
 use self::receipts::{Unreceived, WaitingReceipt};
+use crate::actors::asker::{SendVerdict, Submitter};
+use crate::actors::draft::Draft;
 use crate::actors::engine::{Engine, Shared};
 use crate::actors::holds::Held;
 use crate::actors::journal::{Append, Destination, Outgoing, RefusalsHeard};
 use crate::actors::mailbox::{self, TellError};
 use crate::actors::outlet::Outlet;
-use crate::actors::registry::{Enter, Finished, Idle, UserState};
-use crate::actors::session::{Detached, EnterRefused, SessionActor, SessionShut, Verdict};
+use crate::actors::registry::{Arrival, Enter, Finished, Idle, UserState};
+use crate::actors::session::{Detached, EnterRefused, SessionActor, SessionShut};
 use crate::actors::{reads, wire};
 use crate::domain::intake::{Ack, Outcome, Refusal, SendHash, SessionNo, Waiter};
 use crate::domain::journal::{Life, Owner, Row, Target};
@@ -74,7 +77,7 @@ pub struct Detach {
 #[rtype(result = "()")]
 pub struct SessionsDecided(pub Decided);
 
-/// A session passes on a send.
+/// A session, or a request, passes on a send.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Submit {
@@ -86,22 +89,17 @@ pub struct Submit {
     pub key: ClientMsgId,
     /// What is to be stored.
     pub draft: Draft,
+    /// Where a request, which has no session here, waits for the verdict.
+    pub request: Option<oneshot::Sender<SendVerdict>>,
 }
 
-/// What is to be stored of a send.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// What the message says.
-    pub body: Arc<Body>,
-    /// The stored form of it.
-    pub stored: bytes::Bytes,
-    /// What that hashes to.
-    pub hash: SendHash,
-}
-
-impl PartialEq for Draft {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
+impl Submit {
+    /// Answers it without the user; the request comes again. A session's that is lost is submitted again in time.
+    pub fn refuse(self, why: Refusal) {
+        if let Some(request) = self.request {
+            // Nobody waits any more when the request has taken too long.
+            let _ = request.send(order::Verdict::Curable(why));
+        }
     }
 }
 
@@ -262,12 +260,14 @@ pub struct UserActor {
     /// The numbers of groups in which the user has read lately.
     groups: HashMap<GroupId, ConversationNo>,
     unreceived: Unreceived,
+    /// Requests that wait for the verdict on their send.
+    requests: HashMap<SessionNo, oneshot::Sender<SendVerdict>>,
     tickets: u64,
     idle_since: Instant,
     /// Set once the registry was asked to end this actor.
     leaving: bool,
-    /// Sessions that came since.
-    late: Vec<Attach>,
+    /// What came since.
+    late: Vec<Arrival>,
 }
 
 impl UserActor {
@@ -295,6 +295,7 @@ impl UserActor {
                 receipts: HashMap::new(),
                 groups: HashMap::new(),
                 unreceived: Unreceived::default(),
+                requests: HashMap::new(),
                 tickets: 0,
                 idle_since: Instant::now(),
                 leaving: false,
@@ -315,12 +316,12 @@ impl Actor for UserActor {
         self.devices.end_all();
         self.state.set_outlets(Vec::new());
         self.hide_devices();
-        let late = std::mem::take(&mut self.late).into_iter().map(|attach| Enter {
+        let late = std::mem::take(&mut self.late).into_iter().map(|arrival| Enter {
             engine: self.engine.clone(),
             user: self.no,
             id: self.id.clone(),
             app: self.app,
-            attach,
+            arrival,
         });
         let finished = Finished { user: self.no, late: late.collect() };
         mailbox::insist(&self.shared().registry, finished);
@@ -337,7 +338,7 @@ impl Handler<Attach> for UserActor {
         }
         if self.leaving {
             // The registry is about to take this actor out of the directory; the next one lets the session in.
-            self.late.push(attach);
+            self.late.push(Arrival::Session(attach));
             return;
         }
         let session = attach.outlet.no;
@@ -393,7 +394,14 @@ impl Handler<Submit> for UserActor {
     type Result = ();
 
     fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
-        let Submit { waiter, to, key, draft } = submit;
+        if self.leaving && submit.request.is_some() {
+            self.late.push(Arrival::Request(submit));
+            return;
+        }
+        let Submit { waiter, to, key, draft, request } = submit;
+        if let Some(request) = request {
+            self.requests.insert(waiter.session, request);
+        }
         let hash = draft.hash;
         let payload = (waiter.session, draft);
         self.decide(Input::Submitted { waiter, to, key, hash, payload }, ctx);
@@ -631,16 +639,18 @@ impl UserActor {
         ctx: &mut Context<Self>,
     ) {
         let Waiter { session, place } = waiter;
-        let Some(slot) = self.devices.get(session) else { return };
+        let submitter = match (self.requests.remove(&session), self.devices.get(session)) {
+            (Some(request), _) => Submitter::Request(request),
+            (None, Some(slot)) => Submitter::Session(slot.outlet.clone()),
+            (None, None) => return,
+        };
         if let order::Verdict::Stored(Ack { duplicate: true, seq, .. }) = verdict
             && let Some(pair) = self.sends.pair(&to)
             && pair.peer != self.no
         {
             self.revisit(session, to.clone(), pair, seq, ctx);
         }
-        // Lost when the session is full: it submits again in time, and is answered from memory or from the store.
-        let conversation = wire::with(&to);
-        let _ = slot.outlet.tell(Verdict { conversation, place, key, verdict });
+        submitter.tell(wire::with(&to), place, key, verdict);
     }
 
     fn look_up(&mut self, to: UserId, ctx: &mut Context<Self>) {

@@ -44,6 +44,15 @@ impl Change {
     }
 }
 
+/// By what right somebody posts, or asks for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// One's own, as a member.
+    Member,
+    /// The app's: it acts in every group, with an owner's rank and without being a member.
+    App,
+}
+
 /// A membership, present or former.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
@@ -107,6 +116,8 @@ pub enum ChangeRefused {
     NotAMember,
     /// The rules of the group say no; why, for people.
     Forbidden(&'static str),
+    /// The group has ended. Told to the app, which sees that; to others it is not there.
+    Dissolved,
     /// The group would have more members than this.
     Full(u32),
     /// Somebody is in as many groups as one may be.
@@ -200,6 +211,8 @@ pub struct By<'a> {
     pub no: UserNo,
     /// The user's id.
     pub id: &'a UserId,
+    /// By what right.
+    pub authority: Authority,
 }
 
 /// Decides a change of a group that exists.
@@ -212,10 +225,16 @@ pub fn plan(
     let policy = group.kind.policy();
     let own = facts.by.filter(|own| own.is_active());
     let member = own.map(|own| own.role).ok_or_else(|| unseen(group, facts.by));
+    let rank = match by.authority {
+        Authority::Member => member.clone(),
+        Authority::App if !group.dissolved => Ok(Role::Owner),
+        Authority::App if *change == Change::Dissolve => return Ok(Plan::Nothing),
+        Authority::App => Err(ChangeRefused::Dissolved),
+    };
     match change {
         Change::Create { .. } => Err(ChangeRefused::Taken),
         Change::Rename(name) => {
-            may(member?, policy.renames, "only the owner may change the name")?;
+            may(rank?, policy.renames, "only the owner may change the name")?;
             if *name == group.name {
                 return Ok(Plan::Nothing);
             }
@@ -224,7 +243,7 @@ pub fn plan(
             Ok(Plan::Write { edit, notice })
         }
         Change::Invite(_) => {
-            may(member?, policy.invites, "only the owner may invite")?;
+            may(rank?, policy.invites, "only the owner may invite")?;
             let known = known(&facts.targets)?;
             let new = known.filter(|(target, _)| !is_member(target));
             let (users, add): (Vec<_>, Vec<_>) =
@@ -274,7 +293,7 @@ pub fn plan(
             Ok(Plan::Write { edit, notice })
         }
         Change::Remove(_) => {
-            let role = member?;
+            let role = rank?;
             may(role, policy.removes, "only the owner may remove members")?;
             let known: Vec<_> =
                 known(&facts.targets)?.filter(|(target, _)| is_member(target)).collect();
@@ -293,7 +312,7 @@ pub fn plan(
             Ok(Plan::Write { edit, notice: Notice { users, ..about(Happened::Removed) } })
         }
         Change::Dissolve => {
-            may(member?, Role::Owner, "only the owner may dissolve the group")?;
+            may(rank?, Role::Owner, "only the owner may dissolve the group")?;
             let edit = Edit { owner: Some(None), dissolve: true, ..Edit::default() };
             Ok(Plan::Write { edit, notice: about(Happened::Dissolved) })
         }
@@ -394,8 +413,17 @@ mod tests {
         Facts { by, members: 2, targets, senior: Some((BOB, id("bob"))) }
     }
 
+    fn ask_by(
+        authority: Authority,
+        group: &Profile,
+        change: &Change,
+        facts: &Facts,
+    ) -> Result<Plan, ChangeRefused> {
+        plan(group, By { no: ALICE, id: &id("alice"), authority }, change, facts)
+    }
+
     fn ask(kind: Kind, change: &Change, facts: &Facts) -> Result<Plan, ChangeRefused> {
-        plan(&group(kind), By { no: ALICE, id: &id("alice") }, change, facts)
+        ask_by(Authority::Member, &group(kind), change, facts)
     }
 
     fn write(plan: Result<Plan, ChangeRefused>) -> (Edit, Notice) {
@@ -522,12 +550,59 @@ mod tests {
     #[test]
     fn a_group_that_was_dissolved_is_closed_to_all() {
         let ended = Profile { dissolved: true, ..group(Kind::Meeting) };
-        let ask = |change: &Change, by| {
-            plan(&ended, By { no: ALICE, id: &id("alice") }, change, &facts(by, vec![]))
-        };
+        let ask =
+            |change: &Change, by| ask_by(Authority::Member, &ended, change, &facts(by, vec![]));
 
         assert_eq!(ask(&Change::Join, None), Err(ChangeRefused::NoSuchGroup));
         assert_eq!(ask(&Change::Join, former()), Err(ChangeRefused::NoSuchGroup));
         assert_eq!(ask(&Change::Leave, former()), Err(ChangeRefused::NotAMember));
+    }
+
+    #[test]
+    fn the_app_acts_in_every_group_without_being_a_member() {
+        let carol = |membership| facts(None, vec![target("carol", 3, membership)]);
+        let app = |kind, change: &Change, facts: &Facts| {
+            write(ask_by(Authority::App, &group(kind), change, facts))
+        };
+        for kind in Kind::ALL {
+            let (edit, _) = app(kind, &Change::Invite(vec![id("carol")]), &carol(None));
+            assert_eq!(edit.add, [UserNo::from_store(3)]);
+            let remove = Change::Remove(vec![id("carol")]);
+            let (edit, _) = app(kind, &remove, &carol(member(Role::Member)));
+            assert_eq!(edit.remove, [UserNo::from_store(3)]);
+            let (edit, _) = app(kind, &Change::Rename("x".into()), &carol(None));
+            assert_eq!(edit.name.as_deref(), Some("x"));
+            let (edit, _) = app(kind, &Change::Dissolve, &carol(None));
+            assert!(edit.dissolve);
+        }
+    }
+
+    #[test]
+    fn the_app_leaves_a_group_its_owner_and_its_bound() {
+        let ask = |change: &Change, facts: &Facts| {
+            ask_by(Authority::App, &group(Kind::Work), change, facts)
+        };
+        let owner = facts(None, vec![target("carol", 3, member(Role::Owner))]);
+        let removed = ask(&Change::Remove(vec![id("carol")]), &owner);
+        assert!(matches!(removed, Err(ChangeRefused::Forbidden(_))), "{removed:?}");
+
+        let most = Kind::Work.policy().members_most;
+        let full = Facts { members: most, ..facts(None, vec![target("carol", 3, None)]) };
+        let added = ask(&Change::Invite(vec![id("carol")]), &full);
+        assert_eq!(added, Err(ChangeRefused::Full(most)));
+    }
+
+    #[test]
+    fn the_app_is_told_that_a_group_has_ended_and_may_end_it_again() {
+        let ended = Profile { dissolved: true, ..group(Kind::Work) };
+        let ask = |change: &Change| {
+            let carol = facts(None, vec![target("carol", 3, None)]);
+            ask_by(Authority::App, &ended, change, &carol)
+        };
+
+        assert_eq!(ask(&Change::Invite(vec![id("carol")])), Err(ChangeRefused::Dissolved));
+        assert_eq!(ask(&Change::Remove(vec![id("carol")])), Err(ChangeRefused::Dissolved));
+        assert_eq!(ask(&Change::Rename("x".into())), Err(ChangeRefused::Dissolved));
+        assert_eq!(ask(&Change::Dissolve), Ok(Plan::Nothing));
     }
 }

@@ -12,8 +12,8 @@ mod changes;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 pub use self::changes::{
-    By, Change, ChangeRefused, Edit, Facts, Happened, Membership, NewGroup, Notice, Plan, Profile,
-    Target,
+    Authority, By, Change, ChangeRefused, Edit, Facts, Happened, Membership, NewGroup, Notice,
+    Plan, Profile, Target,
 };
 use super::intake::{Ack, Intake, Outcome, Refusal, SendHash, Submitted, Waiter};
 use super::journal::GroupPlace;
@@ -63,6 +63,8 @@ pub struct Asked<C> {
     pub by: UserNo,
     /// The same, as others see it.
     pub by_id: UserId,
+    /// By what right.
+    pub authority: Authority,
     /// What for.
     pub change: Change,
     /// The key of its notice, minted for it alone.
@@ -85,6 +87,8 @@ pub struct Changed {
 pub struct Post<P> {
     /// Who sends it.
     pub sender: UserNo,
+    /// By what right.
+    pub authority: Authority,
     /// Its key.
     pub key: ClientMsgId,
     /// What its content hashes to.
@@ -409,13 +413,14 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         self.waiting.len() + self.again.len() + looking < limits::GROUP_WAITING
     }
 
-    /// Numbers a member's post; whoever is not known to be one is looked up.
+    /// Numbers a member's post, and the app's; whoever is not known to be a member is looked up.
     fn judge(&mut self, post: Post<P>, effects: &mut Vec<Effect<P, R, C>>) {
         let Some(group) = &mut self.group else {
             let outcome = Outcome::Refused(Refusal::NotFound);
             return self.settle(post.sender, post.key, outcome, effects);
         };
-        if let Some(before) = self.looking.get_mut(&post.sender) {
+        let by_app = post.authority == Authority::App && !group.profile.dissolved;
+        if let Some(before) = self.looking.get_mut(&post.sender).filter(|_| !by_app) {
             // It must not overtake the sender's earlier ones.
             if before.posts.len() < limits::GROUP_WAITING {
                 before.posts.push_back(post);
@@ -424,7 +429,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             }
             return;
         }
-        if self.members.contains(&post.sender) {
+        if by_app || self.members.contains(&post.sender) {
             if self.intake.follows_refused(&post.sender, post.key) {
                 // It became a member between the two.
                 let key = post.key;
@@ -475,9 +480,12 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             }
         };
         let is_member = membership.is_some_and(|it| it.left_seq.is_none());
-        let refusal = match changes::unseen(&group.profile, membership) {
-            ChangeRefused::NoSuchGroup => Refusal::NotFound,
-            _ => Refusal::NotAMember,
+        let authority = posts.front().map(|first| first.authority);
+        let refusal = match (authority, changes::unseen(&group.profile, membership)) {
+            // Looked up for a repeat alone.
+            (Some(Authority::App), _) => Refusal::Dissolved,
+            (_, ChangeRefused::NoSuchGroup) => Refusal::NotFound,
+            (_, _) => Refusal::NotAMember,
         };
         if let (Some((seq, message_id, hash)), Some(first)) = (stored, posts.front()) {
             let (key, outcome) = (first.key, Outcome::Known { seq, message_id, hash });
@@ -798,8 +806,8 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
         under_way: &UnderWay<C>,
         found: Found,
     ) -> Result<Option<(Group, Edit, Notice)>, ChangeRefused> {
-        let Asked { by, by_id, change, .. } = &under_way.asked;
-        let who = By { no: *by, id: by_id };
+        let Asked { by, by_id, authority, change, .. } = &under_way.asked;
+        let who = By { no: *by, id: by_id, authority: *authority };
         let (group, plan) = match (self.group.take(), change, found.new) {
             (None, Change::Create { kind, name, .. }, Some((no, Some(epoch)))) => {
                 let new = NewGroup { app: self.app, id: self.id.clone(), kind: *kind };

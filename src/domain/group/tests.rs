@@ -9,6 +9,7 @@ use crate::ids::MessageId;
 const NOW: UnixMs = UnixMs::new(1_700_000_000_000);
 const ALICE: UserNo = UserNo::from_store(1);
 const BOB: UserNo = UserNo::from_store(2);
+const SYSTEM: UserNo = UserNo::from_store(9);
 const NO: ConversationNo = ConversationNo::from_store(7);
 const OURS: ShardEpoch = ShardEpoch::from_store(3);
 
@@ -67,8 +68,17 @@ impl Team {
         let place = Place { run: 1, n: *next };
         *next += 1;
         let waiter = Waiter { session: SessionNo(sender.get() as u64), place };
-        let post = Post { sender, key: key(n), hash: [n; 16], payload: n };
+        let authority = Authority::Member;
+        let post = Post { sender, authority, key: key(n), hash: [n; 16], payload: n };
         self.after(Input::Submitted { waiter, reply_to: sender, post })
+    }
+
+    /// The app sends `n` as its system user.
+    fn post_of_app(&mut self, n: u8) -> Effects {
+        let waiter = Waiter { session: SessionNo(100 + u64::from(n)), place: Place::ALONE };
+        let authority = Authority::App;
+        let post = Post { sender: SYSTEM, authority, key: key(n), hash: [n; 16], payload: n };
+        self.after(Input::Submitted { waiter, reply_to: SYSTEM, post })
     }
 
     fn settle(&mut self, sender: UserNo, n: u8, seq: u64, outcome: Outcome) -> Effects {
@@ -83,7 +93,8 @@ impl Team {
     fn removal(&mut self) -> Effects {
         let change = Change::Remove(vec![user(BOB)]);
         let (by, by_id, key, reply_to) = (ALICE, user(ALICE), key(9), 9);
-        self.after(Input::Asked(Asked { by, by_id, change, key, reply_to }));
+        let authority = Authority::Member;
+        self.after(Input::Asked(Asked { by, by_id, authority, change, key, reply_to }));
         let bob = member(Role::Member);
         let target = Target { id: user(BOB), no: Some(BOB), membership: bob };
         let by = member(Role::Owner);
@@ -353,7 +364,8 @@ fn a_group_that_is_not_ours_refuses_for_now_and_asks_again_with_the_next_send() 
     assert_eq!(told(&refused), [(ALICE, Verdict::Curable(Refusal::Unavailable))]);
     team.sent.clear();
     let waiter = Waiter { session: SessionNo(1), place: Place { run: 2, n: 0 } };
-    let post = Post { sender: ALICE, key: key(1), hash: [1; 16], payload: 1 };
+    let authority = Authority::Member;
+    let post = Post { sender: ALICE, authority, key: key(1), hash: [1; 16], payload: 1 };
     assert_eq!(team.after(Input::Submitted { waiter, reply_to: ALICE, post }), [Effect::Load]);
 }
 
@@ -366,7 +378,7 @@ fn a_group_that_does_not_exist_can_be_made_and_only_once() {
     let create = |reply_to| {
         let change = Change::Create { kind: Kind::Work, name: "team".into(), members: vec![] };
         let (by, by_id, key) = (ALICE, user(ALICE), key(9));
-        Input::Asked(Asked { by, by_id, change, key, reply_to })
+        Input::Asked(Asked { by, by_id, authority: Authority::Member, change, key, reply_to })
     };
     assert_eq!(told(&team.post(BOB, 1)), [(BOB, Verdict::Final(Refusal::NotFound))]);
     team.after(create(1));
@@ -382,4 +394,59 @@ fn a_group_that_does_not_exist_can_be_made_and_only_once() {
     let outcome = Err(ChangeRefused::Taken);
     assert_eq!(committed[1], Effect::Answer { reply_to: 2, outcome });
     assert_eq!(appended(&team.post(ALICE, 2)), [(2, 2)], "the maker is a member");
+}
+
+#[test]
+fn the_app_posts_without_being_a_member_and_needs_no_look_up() {
+    let mut team = Team::of(&[ALICE]);
+
+    assert_eq!(appended(&team.post_of_app(1)), [(2, 1)]);
+    assert_eq!(appended(&team.post(ALICE, 2)), [(3, 2)]);
+
+    assert_eq!(told(&team.settle(SYSTEM, 1, 2, stored(1, 2))), [(SYSTEM, acked(2, false))]);
+    assert_eq!(told(&team.post_of_app(1)), [(SYSTEM, acked(2, true))]);
+}
+
+#[test]
+fn the_app_waits_behind_a_change_like_everyone() {
+    let mut team = Team::of(&[ALICE, BOB]);
+    team.removal();
+
+    assert_eq!(team.post_of_app(1), []);
+    let committed = team.settle(ALICE, 9, 2, stored(9, 2));
+
+    assert_eq!(appended(&committed), [(3, 1)]);
+}
+
+#[test]
+fn the_app_is_told_that_a_group_has_ended_unless_it_repeats_what_was_stored() {
+    let mut team = Team::of(&[ALICE]);
+    if let Some(group) = &mut team.log.group {
+        group.profile.dissolved = true;
+    }
+    let stored = |stored| SenderFacts { membership: None, stored };
+
+    team.post_of_app(1);
+    let refused = team.found(SYSTEM, stored(None));
+    assert_eq!(told(&refused), [(SYSTEM, Verdict::Final(Refusal::Dissolved))]);
+
+    team.post_of_app(2);
+    let entry = (Seq::new(3), MessageId::from_store(3), [2; 16]);
+    assert_eq!(told(&team.found(SYSTEM, stored(Some(entry)))), [(SYSTEM, acked(3, true))]);
+}
+
+#[test]
+fn a_send_that_comes_alone_has_no_place_among_others_and_takes_none() {
+    let mut team = Team::of(&[ALICE]);
+    team.post(ALICE, 1);
+    let waiter = Waiter { session: SessionNo(50), place: Place::ALONE };
+    let alone = |n| {
+        let authority = Authority::Member;
+        let post = Post { sender: ALICE, authority, key: key(n), hash: [n; 16], payload: n };
+        Input::Submitted { waiter, reply_to: ALICE, post }
+    };
+
+    assert_eq!(appended(&team.after(alone(2))), [(3, 2)]);
+    assert_eq!(appended(&team.after(alone(3))), [(4, 3)]);
+    assert_eq!(appended(&team.post(ALICE, 4)), [(5, 4)], "the next of its session's run");
 }
