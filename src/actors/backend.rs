@@ -18,13 +18,13 @@ use super::{changes, errors, group_reads, wire};
 use crate::domain::group::{Authority, Change, ChangeRefused, Changed};
 use crate::domain::intake::{Refusal, Waiter};
 use crate::domain::order::{Place, Verdict};
-use crate::ids::{AppId, ClientMsgId, Conversation, GroupId, UserId, UserNo};
+use crate::ids::{AppId, ClientMsgId, Conversation, GroupId, UserId};
 use crate::limits;
 use crate::protocol::{
     Code, ErrorBody, GroupChanged, GroupCreate, GroupCreated, GroupInfo, GroupMembers, GroupName,
     GroupUsers, History, HistoryPage, MembersPage, Send, Sent,
 };
-use crate::store::users;
+use crate::store::users::{self, UserRecord};
 
 /// The id of an app's own user, which cannot log in: as it the app speaks, and its changes of groups are told.
 pub const SYSTEM: &str = "system";
@@ -66,8 +66,8 @@ pub async fn send(
     let draft = Draft::of(send.into_body())?;
     let sending = async {
         let by = match from {
-            Sender::System => system(engine, app).await?,
-            Sender::User(id) => member(engine, app, id, "from").await?,
+            Sender::User(id) if id.as_str() != SYSTEM => user(engine, app, id, "from").await?,
+            Sender::System | Sender::User(_) => system(engine, app).await?,
         };
         tracing::debug!(client_msg_id = %key, from = %by.id, "received");
         for _ in 0..TRIES {
@@ -94,7 +94,7 @@ pub async fn create_group(
 ) -> Result<GroupCreated, ErrorBody> {
     let (group, create) = changes::creation(ask)?;
     let making = async {
-        let by = member(engine, app, owner.clone(), "owner").await?;
+        let by = user(engine, app, owner.clone(), "owner").await?;
         change(engine, app, by, &group, create).await?;
         Ok(changes::created(group))
     };
@@ -171,7 +171,7 @@ pub async fn history(
 ) -> Result<HistoryPage, ErrorBody> {
     match (reader, &ask.conversation) {
         (As::User(id), _) => {
-            let no = find(engine, app, &id, "user").await?;
+            let no = find(engine, app, &id, "user").await?.no;
             let reader = Reader { app, no, user: &id, sight: Sight::Own };
             reads::history(engine, reader, ask).await
         }
@@ -260,25 +260,32 @@ async fn in_time<T>(
     tokio::time::timeout(limits::BACKEND_ANSWER_WITHIN, work).await.unwrap_or(Err(late))
 }
 
-/// The app's own user.
+/// The app's own user, by the app's right.
 async fn system(engine: &Engine, app: AppId) -> Result<Caller, ErrorBody> {
-    let shared = engine.shared();
     let id = UserId::parse(SYSTEM).map_err(|_| errors::unavailable())?;
-    let no = admitted(shared, users::open(&shared.pool, app, &id)).await?;
+    let no = find(engine, app, &id, "from").await?.no;
     Ok(Caller { no, id, authority: Authority::App })
 }
 
-/// A user in whose name something is done, by its own rights.
-async fn member(engine: &Engine, app: AppId, id: UserId, field: &str) -> Result<Caller, ErrorBody> {
-    let no = find(engine, app, &id, field).await?;
-    Ok(Caller { no, id, authority: Authority::Member })
+/// A user in whose name something is done, by its own right.
+async fn user(engine: &Engine, app: AppId, id: UserId, field: &str) -> Result<Caller, ErrorBody> {
+    let found = find(engine, app, &id, field).await?;
+    if found.deactivated {
+        let message = format!("{id} is deactivated, and does nothing until it is reactivated");
+        return Err(ErrorBody::new(Code::Conflict, message).field(field));
+    }
+    Ok(Caller { no: found.no, id, authority: Authority::Member })
 }
 
-async fn find(engine: &Engine, app: AppId, id: &UserId, field: &str) -> Result<UserNo, ErrorBody> {
+async fn find(
+    engine: &Engine,
+    app: AppId,
+    id: &UserId,
+    field: &str,
+) -> Result<UserRecord, ErrorBody> {
     let shared = engine.shared();
-    let found = users::resolve(&shared.pool, app, std::slice::from_ref(id));
-    let no = admitted(shared, found).await?.into_iter().flatten().next();
-    no.ok_or_else(|| errors::not_found().field(field))
+    let found = admitted(shared, users::find(&shared.pool, app, id)).await?;
+    found.ok_or_else(|| errors::not_found().field(field))
 }
 
 fn of_app(app: AppId, by: &Caller) -> Reader<'_> {
