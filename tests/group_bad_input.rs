@@ -11,7 +11,7 @@ mod common;
 use common::chat::{App, Raw, key};
 use common::groups::{create, follow, to_group, whole_log};
 use common::node::Node;
-use rookery::store::embedded;
+use common::postgres::database_of;
 use serde_json::{Value, json};
 
 /// Sends a command that is wrong; its code and the field that is said to be at fault.
@@ -211,9 +211,7 @@ async fn nobody_writes_notices_but_the_server() {
 #[tokio::test]
 async fn what_belongs_to_another_app_is_not_there() {
     let (node, _app, mut alice, _bob, _carol) = crew("work").await;
-    let config = embedded::config_beside(node.data_dir()).expect("the private server's socket");
-    let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let database = database_of(&node).await;
     let other_app = "
         insert into apps (app, name) values (2, 'other');
         insert into users (app, id) values (2, 'dora');

@@ -11,11 +11,11 @@ mod common;
 use common::chat::{App, Raw, key, patience};
 use common::groups::{call, create, follow, next_reply, reply_to, to_group, whole_log};
 use common::node::{Node, Options};
+use common::postgres::database_of;
 use common::{eventually, get};
 use rookery::client::raw::Opening;
 use rookery::domain::policy::Kind;
 use rookery::limits;
-use rookery::store::embedded;
 use serde_json::{Value, json};
 
 fn resident_kib(node: &Node) -> u64 {
@@ -120,9 +120,7 @@ async fn a_member_who_reads_too_late_is_told_to_sync_and_lacks_nothing() {
 
 /// Users that have been here, without a login of each.
 async fn make_users(node: &Node, count: u32) {
-    let config = embedded::config_beside(node.data_dir()).expect("the private server's socket");
-    let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let database = database_of(node).await;
     let insert = "insert into users (app, id) select 1, 'user-' || n from generate_series(1, $1) n";
     database.execute(insert, &[&(count as i32)]).await.unwrap();
 }

@@ -19,9 +19,9 @@ use common::groups::{
     Random, Said, Talk, create, follow, hold_against, next_reply, to_group, whole_log,
 };
 use common::node::{Node, Options, data_folder};
+use common::postgres::database_of;
 use common::{eventually, get};
 use rookery::ids::{Conversation, GroupId};
-use rookery::store::embedded;
 use tokio::task::JoinSet;
 use tokio_postgres::Client as Database;
 
@@ -36,13 +36,6 @@ fn metric(node: &Node, name: &str) -> u64 {
     let (_, metrics) = get(node.inside(), "/metrics").unwrap();
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
-}
-
-async fn database_of(node: &Node) -> Database {
-    let config = embedded::config_beside(node.data_dir()).expect("the private server's socket");
-    let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    database
 }
 
 /// The heads of all groups.

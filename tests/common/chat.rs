@@ -161,10 +161,22 @@ impl App {
         Raw(opened.unwrap())
     }
 
-    /// The body of a `login`.
+    /// The body of a `login`, from a browser.
     pub fn login(&self, user: &str, device: &str) -> Value {
-        let device = json!({"id": device, "platform": "web"});
+        self.login_from(user, Platform::Web, device)
+    }
+
+    /// The same, from a device of this kind.
+    pub fn login_from(&self, user: &str, platform: Platform, device: &str) -> Value {
+        let device = json!({"id": device, "platform": platform});
         json!({"user": user, "token": self.token(user), "device": device})
+    }
+
+    /// Opens a bare connection and logs in on it, from a device of this kind.
+    pub async fn raw_from(&self, user: &str, platform: Platform, device: &str) -> Raw {
+        let mut raw = self.connect().await;
+        raw.ok("login", self.login_from(user, platform, device)).await;
+        raw
     }
 
     /// Opens a bare connection and logs in on it.

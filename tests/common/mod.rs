@@ -11,6 +11,7 @@ pub mod chat;
 pub mod frames;
 pub mod groups;
 pub mod node;
+pub mod policy;
 pub mod postgres;
 pub mod presence;
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL that is not the server's own, for tests of `database.url`.
+//! A PostgreSQL that is not the server's own, for tests of `database.url`; and a way into the one that is.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,10 +6,20 @@ use std::time::{Duration, Instant};
 
 use rookery::store::binaries;
 use rookery::store::child::{self, RunAs};
+use rookery::store::embedded;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::GIVE_UP_AFTER;
+use super::node::Node;
+
+/// A connection to the private PostgreSQL of a node.
+pub async fn database_of(node: &Node) -> tokio_postgres::Client {
+    let config = embedded::config_beside(node.data_dir()).expect("the private server's socket");
+    let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    database
+}
 
 /// A running PostgreSQL; it ends with the thread that started it at the latest.
 pub struct Postgres {
