@@ -168,6 +168,16 @@ pub const MEMORY_AFTER_CONNECTIONS: usize = 1_000;
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 /// Two lost heartbeats and some slack; one lost packet must not end a session. Then 4003.
 pub const IDLE_AFTER: Duration = Duration::from_secs(50);
+/// The largest body of a REST request, in bytes.
+pub const REST_BODY_BYTES: usize = 256 * 1024;
+/// How long the body of a REST request may take to arrive.
+pub const REST_BODY_WITHIN: Duration = Duration::from_secs(10);
+/// REST requests of one node that are carried out at once; beyond it they are answered 503.
+pub const REST_AT_ONCE: usize = 256;
+/// How long a REST request may take to be carried out.
+pub const REST_WITHIN: Duration = Duration::from_secs(25);
+/// The longest `Idempotency-Key`, in characters.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 64;
 /// Connections that wait to be accepted.
 pub const BACKLOG: i32 = 1024;
 /// How long a client may take to send the head of an HTTP request.
@@ -320,5 +330,8 @@ const _: () =
     assert!(CHANGE_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs() + STATEMENT_WITHIN.as_secs());
 const _: () = assert!(BACKEND_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs());
 const _: () = assert!(CHANGE_WITHIN.as_secs() < CLIENT_ANSWER_WITHIN.as_secs());
+const _: () = assert!(CHANGE_WITHIN.as_secs() < REST_WITHIN.as_secs());
+// A message of full size fits in the worst form that JSON may give it.
+const _: () = assert!(6 * CONTENT_BYTES < REST_BODY_BYTES);
 const _: () = assert!(CLIENT_HELD_BACK < PAGE_MAX);
 const _: () = assert!(JOURNAL_BATCH < JOURNAL_QUEUE && CURSOR_BATCH < CURSOR_QUEUE);

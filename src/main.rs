@@ -337,6 +337,9 @@ fn serve(loaded: Loaded, data_dir: PathBuf, loss: MessageLoss) -> anyhow::Result
     Ok(())
 }
 
+/// What stands in place of the demo's API key once that was shown.
+const ANOTHER_KEY: &str = "its key was shown once; for another: rookery api-key create --name NAME";
+
 /// What a person or a script reads on standard output once the server is ready.
 fn announcement(ready: &Ready) -> String {
     let page = format!("http://{}/", ready.page());
@@ -345,7 +348,11 @@ fn announcement(ready: &Ready) -> String {
         ready.http, ready.tcp, ready.inside
     );
     match &ready.demo {
-        Demo::On(users) => {
+        Demo::On { users, key } => {
+            text.push_str(&match key {
+                Some(key) => format!("  api    {page}api/v1/  key {key}\n"),
+                None => format!("  api    {page}api/v1/  {ANOTHER_KEY}\n"),
+            });
             for user in users {
                 // In the fragment, which browsers keep to themselves.
                 text.push_str(&format!(

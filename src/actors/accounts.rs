@@ -4,7 +4,6 @@
 //! Each decision is made in the store, and then told to the user's actor, which ends the sessions that do not stand any
 //! more. A session that is on its way in while that happens asks the store once its user knows it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::user::Decided;
 use crate::domain::login_policy::{self, Caps, EndedBy, LoginPolicy, Mode, OnConflict};
 use crate::ids::{AppId, DeviceId, LoginNo, Platform, UnixMs, UserId, UserNo};
 use crate::limits;
+use crate::protocol::rest::{LoginConflict, LoginMode, LoginRules};
 use crate::protocol::{
     After, Code, Device, DeviceKick, DeviceRow, DevicesEnded, DevicesPage, ErrorBody, Page,
 };
@@ -49,45 +49,43 @@ pub struct Revoked {
     pub ended: Vec<Device>,
 }
 
-/// An app's rules for logins, as its backend reads and sets them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginRules {
-    /// Which devices of a user may be online together: `single`, `native_and_web`, `per_class` or `all`.
-    pub mode: String,
-    /// Who gives way: `newest_wins` or `refuse_newcomer`.
-    pub on_conflict: String,
-    /// Sessions of a user on each platform, from 1 to 64; a platform that is left out has the default.
-    pub caps: BTreeMap<Platform, usize>,
+/// The rules for logins as they travel.
+fn rules_of(policy: &LoginPolicy) -> LoginRules {
+    let mode = match policy.mode {
+        Mode::Single => LoginMode::Single,
+        Mode::NativeAndWeb => LoginMode::NativeAndWeb,
+        Mode::PerClass => LoginMode::PerClass,
+        Mode::All => LoginMode::All,
+    };
+    let on_conflict = match policy.on_conflict {
+        OnConflict::NewestWins => LoginConflict::NewestWins,
+        OnConflict::RefuseNewcomer => LoginConflict::RefuseNewcomer,
+    };
+    let caps = Platform::ALL.into_iter().map(|it| (it, policy.caps.of(it))).collect();
+    LoginRules { mode, on_conflict, caps, ended: None }
 }
 
-impl LoginRules {
-    fn of(policy: &LoginPolicy) -> Self {
-        Self {
-            mode: policy.mode.as_str().to_owned(),
-            on_conflict: policy.on_conflict.as_str().to_owned(),
-            caps: Platform::ALL.into_iter().map(|it| (it, policy.caps.of(it))).collect(),
-        }
-    }
-
-    fn parse(&self) -> Result<LoginPolicy, ErrorBody> {
-        let wrong = |field: &str, expected: String| {
-            ErrorBody::new(Code::BadRequest, format!("{field}: expected {expected}")).field(field)
-        };
-        let one_of = |names: &[&str]| names.join(", ");
-        let mode = Mode::from_store(&self.mode)
-            .ok_or_else(|| wrong("mode", one_of(&Mode::ALL.map(Mode::as_str))))?;
-        let on_conflict = OnConflict::from_store(&self.on_conflict).ok_or_else(|| {
-            wrong("on_conflict", one_of(&OnConflict::ALL.map(OnConflict::as_str)))
+/// The rules for logins as they are decided by; a platform without a cap has the default.
+fn policy_of(rules: &LoginRules) -> Result<LoginPolicy, ErrorBody> {
+    let mode = match rules.mode {
+        LoginMode::Single => Mode::Single,
+        LoginMode::NativeAndWeb => Mode::NativeAndWeb,
+        LoginMode::PerClass => Mode::PerClass,
+        LoginMode::All => Mode::All,
+    };
+    let on_conflict = match rules.on_conflict {
+        LoginConflict::NewestWins => OnConflict::NewestWins,
+        LoginConflict::RefuseNewcomer => OnConflict::RefuseNewcomer,
+    };
+    let mut caps = Caps::default();
+    for (platform, cap) in &rules.caps {
+        caps = caps.with(*platform, *cap).ok_or_else(|| {
+            let message = format!("expected 1 to {} sessions", limits::SESSIONS_PER_USER);
+            let field = format!("caps.{}", platform.as_str());
+            ErrorBody::new(Code::BadRequest, message).field(field)
         })?;
-        let mut caps = Caps::default();
-        for (platform, cap) in &self.caps {
-            caps = caps.with(*platform, *cap).ok_or_else(|| {
-                let expected = format!("1 to {} sessions", limits::SESSIONS_PER_USER);
-                wrong(&format!("caps.{}", platform.as_str()), expected)
-            })?;
-        }
-        Ok(LoginPolicy { mode, on_conflict, caps })
     }
+    Ok(LoginPolicy { mode, on_conflict, caps })
 }
 
 /// Makes a user, or finds it. True when it was made now.
@@ -202,7 +200,7 @@ pub async fn kick(
 
 /// An app's rules for logins.
 pub async fn login_rules(engine: &Engine, app: AppId) -> Result<LoginRules, ErrorBody> {
-    policy(engine.shared(), app).await.map(|policy| LoginRules::of(&policy))
+    policy(engine.shared(), app).await.map(|policy| rules_of(&policy))
 }
 
 /// Changes an app's rules for logins, from the next login on. Returns them as they are from now on.
@@ -212,9 +210,9 @@ pub async fn set_login_rules(
     rules: &LoginRules,
 ) -> Result<LoginRules, ErrorBody> {
     let shared = engine.shared();
-    let policy = rules.parse()?;
+    let policy = policy_of(rules)?;
     admitted(shared, apps::set_policy(&shared.pool, app, &policy)).await?;
-    Ok(LoginRules::of(&policy))
+    Ok(rules_of(&policy))
 }
 
 async fn policy(shared: &Arc<Shared>, app: AppId) -> Result<LoginPolicy, ErrorBody> {

@@ -4,6 +4,7 @@
 //! and the application use [`Engine`], [`open_session`] and [`SessionHandle`] alone.
 
 pub mod accounts;
+mod api_keys;
 mod apps;
 mod asker;
 pub mod backend;
@@ -25,10 +26,12 @@ pub mod presence_reads;
 mod reads;
 mod registry;
 mod relay;
+pub mod repeats;
 mod session;
 mod user;
 mod wire;
 
+pub use api_keys::{Caller, authenticate};
 pub use engine::{ConnectionPlace, CountedConnection, Engine, EngineSettings, ReadReceipts};
 pub use session::{SessionHandle, Transport};
 

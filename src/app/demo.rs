@@ -1,15 +1,18 @@
-//! Two demo users, one click away, while nothing is configured and nobody but this machine can come in.
+//! Two demo users, one click away, and an API key, while nothing is configured and nobody but this machine can come in.
 //!
-//! Their tokens are signed with the app's key as any other's and exist only in the links that are printed. What ends them
-//! at another address is a revocation of all that was signed until then, of which the data folder keeps the time.
+//! The users' tokens are signed with the app's key as any other's and exist only in the links that are printed. What ends them
+//! at another address is a revocation of all that was signed until then, of which the data folder keeps the time. The key
+//! is shown once, at the first start, since what is stored of it is a hash; it ends with the users.
 
 use std::net::SocketAddr;
 
 use deadpool_postgres::Pool;
 
 use super::ServeError;
+use crate::domain::api_key::ApiKey;
 use crate::domain::usersig;
-use crate::ids::{AppId, UnixMs, UserId};
+use crate::ids::{ApiKeyId, AppId, Scope, UnixMs, UserId};
+use crate::store::api_keys::{self, Created, NewApiKey};
 use crate::store::folder::DataFolder;
 use crate::store::source::Database;
 use crate::store::{sessions, users};
@@ -17,13 +20,20 @@ use crate::store::{sessions, users};
 const NAMES: [&str; 2] = ["alice", "bob"];
 /// How long a link works, in seconds: a week. Each start prints new ones.
 const VALID_S: u64 = 7 * 86_400;
+/// How long the API key works, in days.
+const KEY_VALID_DAYS: u32 = 365;
 
 /// Whether there are demo users.
 #[derive(Debug, Clone)]
 pub enum Demo {
-    /// There are these.
-    On(Vec<DemoUser>),
-    /// There are none, and tokens that were printed before are revoked.
+    /// There are.
+    On {
+        /// The users.
+        users: Vec<DemoUser>,
+        /// The API key, at the first start alone.
+        key: Option<String>,
+    },
+    /// There are none, and tokens and the key that were printed before are revoked.
     Off {
         /// For a person.
         why: String,
@@ -80,10 +90,10 @@ impl Demo {
             let token = usersig::sign(secret, app, &user, signed_at, VALID_S);
             DemoUser { app, name, token }
         });
-        Ok(Self::On(users.collect()))
+        Ok(Self::On { users: users.collect(), key: first_key(folder, pool).await? })
     }
 
-    /// Revokes the tokens that were signed for demo users of this data folder, if there were any.
+    /// Revokes the tokens and the API key that were made for the demo of this data folder, if there were any.
     pub(super) async fn end(
         folder: &DataFolder,
         database: &Database,
@@ -91,9 +101,12 @@ impl Demo {
         why: String,
     ) -> Result<Self, ServeError> {
         // Another database has keys of its own, under which no demo token holds; its alice is a real one.
-        if database.private_state().is_some()
-            && let Some(signed_at_s) = folder.demo_signed_at_s()?
-        {
+        let is_private = database.private_state().is_some();
+        if is_private && let Some(key) = folder.demo_key()? {
+            api_keys::revoke(pool, AppId::DEFAULT, key).await?;
+            folder.keep_demo_key(None)?;
+        }
+        if is_private && let Some(signed_at_s) = folder.demo_signed_at_s()? {
             // Not the time of this start: a real alice of a single machine keeps what was signed for her since.
             for (_, user) in demo_ids() {
                 let user = users::open(pool, AppId::DEFAULT, &user).await?;
@@ -102,6 +115,27 @@ impl Demo {
         }
         Ok(Self::Off { why })
     }
+}
+
+/// Makes the demo's API key, unless that was done before.
+async fn first_key(folder: &DataFolder, pool: &Pool) -> Result<Option<String>, ServeError> {
+    if folder.demo_key()?.is_some() {
+        return Ok(None);
+    }
+    let key = ApiKey::mint(ApiKeyId::new(rand::random()), rand::random());
+    folder.keep_demo_key(Some(key.id()))?;
+    let new = NewApiKey {
+        app: AppId::DEFAULT,
+        id: key.id(),
+        name: "demo".to_owned(),
+        hash: key.hash(),
+        scopes: Scope::ALL.to_vec(),
+        valid_days: KEY_VALID_DAYS,
+    };
+    Ok(match api_keys::create(pool, &new).await? {
+        Created::Made => Some(key.reveal()),
+        Created::Full => None,
+    })
 }
 
 fn demo_ids() -> Vec<(&'static str, UserId)> {

@@ -40,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
         "those of them that the store was asked for afterwards",
     ),
     ("rookery_errors_total", "refused commands, by code"),
+    ("rookery_rest_requests_total", "REST requests to an operation, by operation and status"),
     ("rookery_logins_failed_total", "refused logins"),
     ("rookery_kicks_total", "sessions ended by a decision"),
     ("rookery_sync_needed_total", "sessions told to sync"),

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
+use self::api::Api;
 use self::ws::WebSocketRoute;
 use crate::limits;
 use crate::net;
@@ -20,6 +21,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, Error, HttpResponse, HttpServer};
 use socket2::{Domain, Protocol, Socket, Type};
 
+mod api;
 pub mod frames;
 pub mod inside;
 pub mod web;
@@ -85,7 +87,7 @@ where
         .run())
 }
 
-/// Serves the outer port: the page, and WebSockets, which leave the HTTP server with their first request.
+/// Serves the outer port: the page, REST, and WebSockets, which leave the HTTP server with their first request.
 ///
 /// Each thread takes `connections` at most; more wait to be accepted. Stopped by the handle of the returned server alone.
 pub fn serve_outer(
@@ -97,9 +99,11 @@ pub fn serve_outer(
     let address = port.address();
     let server = Server::build();
     let stopping = server.graceful_shutdown_signal();
+    let api = Api::new(websocket.engine.clone());
     let factory = move || {
         let (stopping, engine) = (stopping.clone(), websocket.engine.clone());
-        let app = App::new().wrap(headers()).configure(outer_routes).into_factory();
+        let routes = |config: &mut ServiceConfig| outer_routes(config, &api);
+        let app = App::new().wrap(headers()).configure(routes).into_factory();
         let websocket = websocket.clone();
         HttpService::build()
             // Connections that wait for a next request are not waited for.
@@ -139,9 +143,10 @@ fn headers() -> DefaultHeaders {
         .add(("Referrer-Policy", "no-referrer"))
 }
 
-fn outer_routes(config: &mut ServiceConfig) {
+fn outer_routes(config: &mut ServiceConfig, api: &Api) {
     config
         .route(WEBSOCKET_PATH, actix_web::web::route().to(no_websocket))
+        .configure(|config| api::configure(config, api))
         .configure(web::configure);
 }
 

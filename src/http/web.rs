@@ -22,6 +22,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// The page behind `/`.
 const INDEX: &str = "index.html";
+/// The page of the REST interface, which is behind a path of that interface alone.
+pub(super) const API_DOCS: &str = "api.html";
 /// The page for a path that names nothing.
 const NOT_FOUND: &str = "404.html";
 /// The folder whose files carry a hash of their content in their names.
@@ -89,7 +91,7 @@ async fn serve(request: HttpRequest) -> HttpResponse {
         "/" => INDEX,
         path => path.trim_start_matches('/'),
     };
-    let Some(file) = files().get(name).filter(|_| name != NOT_FOUND) else {
+    let Some(file) = files().get(name).filter(|_| ![NOT_FOUND, API_DOCS].contains(&name)) else {
         return not_found(&request);
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -99,6 +101,14 @@ async fn serve(request: HttpRequest) -> HttpResponse {
             .body("Only GET and HEAD.\n");
     }
     answer(&request, StatusCode::OK, file)
+}
+
+/// Serves a page that is behind another path than its name.
+pub(super) fn page(request: &HttpRequest, name: &str) -> HttpResponse {
+    match files().get(name) {
+        Some(page) => answer(request, StatusCode::OK, page),
+        None => not_found(request),
+    }
 }
 
 fn not_found(request: &HttpRequest) -> HttpResponse {

@@ -312,7 +312,8 @@ fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 /// The dotted name of the field at fault: serde's path names the object that a field is missing from, and sometimes the
 /// one that has a field too many.
 fn field_name(path: &str, what: &str) -> String {
-    let path = if path == "." { "" } else { path };
+    // Where nothing was read, or what was read is no JSON, there is no path.
+    let path = if [".", "?"].contains(&path) { "" } else { path };
     let named = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|begin| what.strip_prefix(begin))

@@ -50,7 +50,7 @@ pub enum Code {
     OutcomeUnknown,
     /// One that this version does not know: read by clients, and never sent.
     #[serde(other)]
-    #[cfg_attr(test, ts(skip))]
+    #[cfg_attr(test, ts(skip), schemars(skip))]
     Unknown,
 }
 

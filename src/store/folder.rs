@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ApiKeyId;
 use crate::store::child::RunAs;
 
 const LOCK_FILE: &str = "rookery.lock";
 const NODE_FILE: &str = "node.json";
 const DEMO_FILE: &str = "demo.json";
+const DEMO_KEY_FILE: &str = "demo_key.json";
 const SERVING_FILE: &str = "serving.json";
 
 /// What the holder of a data folder does with it.
@@ -152,6 +154,18 @@ impl DataFolder {
         self.keep_note(DEMO_FILE, &DemoNote { signed_at_s })
     }
 
+    /// Which API key was made for the demo, if one was.
+    pub fn demo_key(&self) -> Result<Option<ApiKeyId>, FolderError> {
+        let note = self.note(DEMO_KEY_FILE)?;
+        Ok(note.and_then(|DemoKeyNote { key }| ApiKeyId::parse(&key)))
+    }
+
+    /// Keeps which API key is made for the demo; to be called before it is made. None: there is none any more.
+    pub fn keep_demo_key(&self, key: Option<ApiKeyId>) -> Result<(), FolderError> {
+        let key = key.map(|key| key.to_string()).unwrap_or_default();
+        self.keep_note(DEMO_KEY_FILE, &DemoKeyNote { key })
+    }
+
     /// Keeps where clients of this machine find the server that holds the folder; [`serving`] finds it.
     pub fn keep_serving(&self, http: SocketAddr) -> Result<(), FolderError> {
         self.keep_note(SERVING_FILE, &ServingNote { pid: std::process::id(), http })
@@ -275,6 +289,12 @@ struct Identity {
 #[derive(Serialize, Deserialize)]
 struct DemoNote {
     signed_at_s: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DemoKeyNote {
+    /// Empty when there is none any more.
+    key: String,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -14,6 +14,8 @@ pub mod node;
 pub mod policy;
 pub mod postgres;
 pub mod presence;
+pub mod rest;
+pub mod told;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
