@@ -19,6 +19,8 @@ const shared = {
   write: false,
 };
 
+const preact = { jsx: "automatic", jsxImportSource: "preact" };
+
 /** Everything in dist, by its name there. */
 export async function bundle() {
   const files = new Map();
@@ -33,24 +35,29 @@ export async function bundle() {
   const js = add(
     await build({
       ...shared,
+      ...preact,
       entryPoints: ["src/main.tsx"],
-      jsx: "automatic",
-      jsxImportSource: "preact",
       define: { TICKER_URL: JSON.stringify(ticker) },
     }),
   );
   const css = add(await build({ ...shared, entryPoints: ["src/style.css"] }));
+  const docs = {
+    js: add(await build({ ...shared, ...preact, entryPoints: ["src/api-docs/api-docs.tsx"] })),
+    css: add(await build({ ...shared, entryPoints: ["src/api-docs/api-docs.css"] })),
+  };
+  const pages = { "index.html": { js, css }, "404.html": { css }, "api.html": docs };
 
   for (const name of readdirSync(`${root}/public`)) {
     const bytes = readFileSync(`${root}/public/${name}`);
-    const isPage = name.endsWith(".html");
-    files.set(
-      name,
-      isPage ? Buffer.from(String(bytes).replace("%css%", css).replace("%js%", js)) : bytes,
-    );
+    files.set(name, name in pages ? filled(bytes, pages[name]) : bytes);
   }
   files.set("licenses.txt", Buffer.from(licenses()));
   return files;
+}
+
+/** A page with the names of what it loads. */
+function filled(bytes, { css, js }) {
+  return Buffer.from(String(bytes).replace("%css%", css).replace("%js%", js));
 }
 
 /** The bundle carries these packages, and they ask for their notices to go along. */
