@@ -15,13 +15,11 @@ use common::GIVE_UP_AFTER;
 use common::chat::{App, key, text};
 use common::frames::{LAST, TEXT, frame, read_frame};
 use common::node::Node;
+use common::told::is_meant;
 use serde_json::{Value, json};
 
 /// The line with which the tool is started; what follows it is typed or comes back.
 const BEGINNING: &str = "$ websocat --protocol rookery.v1.json ws://127.0.0.1:8800/v1/ws";
-/// What a value that differs from run to run has in it.
-const VARIES: char = '…';
-
 /// The lines of the README's transcript, the tool's own line left out.
 fn transcript() -> Vec<String> {
     let readme =
@@ -29,20 +27,6 @@ fn transcript() -> Vec<String> {
     let block = readme.split(BEGINNING).nth(1).expect("the transcript is there");
     let lines = block.split("```").next().unwrap().trim().lines();
     lines.map(str::to_owned).collect()
-}
-
-/// Whether `real` is what the README tells.
-fn is_meant(told: &Value, real: &Value) -> bool {
-    match (told, real) {
-        (Value::Object(told), Value::Object(real)) => {
-            told.keys().eq(real.keys())
-                && told.iter().all(|(name, told)| {
-                    name.ends_with("_ms") && real[name].is_u64() || is_meant(told, &real[name])
-                })
-        }
-        (Value::String(told), Value::String(_)) if told.contains(VARIES) => true,
-        (told, real) => told == real,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
