@@ -274,7 +274,7 @@ async fn of_logins_at_once_exactly_one_wins_a_thousand_times() {
                     let user = format!("{}-{}-{wave}-{nth}", mode.as_str(), on_conflict.as_str());
                     let (app, platforms) = (&app, &platforms[..2 + nth % 3]);
                     async move {
-                        let mut all = rush(app, &user, platforms, nth % 2 == 0).await;
+                        let mut all = rush(app, &user, platforms, nth.is_multiple_of(2)).await;
                         let mut winners = Vec::new();
                         for (place, (raw, reply)) in all.iter_mut().enumerate() {
                             if !reply.is_null() && is_in(raw).await {

@@ -68,7 +68,8 @@ impl Base {
         loop {
             let login = entering(&self.facts(user).await, Platform::Web, device);
             // Another login came in between: this one is decided again.
-            if let Entered::In { login_no, .. } = &self.enter(&[login.clone()]).await[0] {
+            if let Entered::In { login_no, .. } = &self.enter(std::slice::from_ref(&login)).await[0]
+            {
                 return (login.user, *login_no);
             }
         }
