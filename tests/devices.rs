@@ -64,35 +64,6 @@ async fn the_same_device_that_logs_in_again_replaces_its_older_session() {
 }
 
 #[tokio::test]
-async fn from_the_reply_to_the_newer_login_on_nothing_of_the_older_session_is_acked() {
-    let node = Node::start();
-    let app = App::of(&node);
-    let _bob = app.raw("bob", "main").await;
-
-    for _ in 0..20 {
-        let mut older = app.raw("alice", "phone").await;
-        let mut newer = app.connect().await;
-        let login = newer.0.submit("login", app.login("alice", "phone")).await.unwrap();
-        let mut sends = Vec::new();
-        for _ in 0..20 {
-            // It may be closed by now.
-            if let Ok(id) = older.0.submit("message.send", text("bob", key(), "late")).await {
-                sends.push(id);
-            }
-        }
-        assert!(newer.reply(login).await.get("ok").is_some());
-        let page = json!({"conversation": "user:bob", "limit": 1});
-        let head = newer.ok("message.history", page.clone()).await["head"].as_u64().unwrap();
-        older.ending().await;
-
-        // Whatever it was acked was stored when the newer one came in.
-        let acked: Vec<u64> =
-            older.0.kept().filter_map(|frame| frame["ok"]["seq"].as_u64()).collect();
-        assert!(acked.iter().all(|seq| *seq <= head), "{acked:?} beyond {head}");
-    }
-}
-
-#[tokio::test]
 async fn a_client_that_was_replaced_does_not_come_back() {
     let node = Node::start();
     let app = App::of(&node);
