@@ -21,8 +21,10 @@ alter table users add column deactivated_at timestamptz;
 alter table user_sessions
   add column token_s  bigint not null default 0,
   add column ended_by text;
--- Who is online, by number.
+-- Who is online, and who is so at a node, by number.
 create index user_sessions_online on user_sessions (user_no) where online;
+drop index user_sessions_of_a_node;
+create index user_sessions_of_a_node on user_sessions (node, user_no) where online;
 
 -- A user's list of devices has an end; of more, those that were ended first are forgotten.
 delete from user_sessions s using (
