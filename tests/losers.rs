@@ -148,7 +148,7 @@ async fn nothing_that_a_loser_sends_is_acked_from_the_winners_reply_on_a_thousan
     for round in 0..ROUNDS {
         let loser = Loser::at_it(raw).await;
         // Now the same phone, now another one.
-        let phone = format!("phone-{}", (round + 1) / 2);
+        let phone = format!("phone-{}", round.div_ceil(2));
         let (winner, at_ms, heads) =
             win(&app, app.login_from("alice", Platform::Ios, &phone)).await;
 
