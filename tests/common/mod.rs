@@ -14,6 +14,7 @@ pub mod node;
 pub mod policy;
 pub mod postgres;
 pub mod presence;
+pub mod proxy;
 pub mod rest;
 pub mod told;
 
