@@ -1,10 +1,10 @@
 //! Sessions: how decisions end them, what is known afterwards, and who may go on.
 
-use rookery::domain::login_policy::{EndedBy, Known, Session};
+use rookery::domain::login_policy::{EndedBy, Known, LoginPolicy, Session};
 use rookery::ids::{AppId, Incarnation, LoginNo, Platform, UserNo};
 use rookery::store::logins::Entered;
 use rookery::store::sessions::{self, Decided, Misfits, Which};
-use rookery::store::users;
+use rookery::store::{apps, users};
 
 use super::base::{Base, NODE, device, entering, id};
 
@@ -117,23 +117,48 @@ async fn a_renewal_takes_turns_with_a_revocation() {
     base.postgres.stop().await;
 }
 
+/// Alice's first login, in a transaction of one's own.
+const ENTER: &str =
+    "select enter_logins(7, 1, array[$1::bigint], array[0], array[0], array[9], array['web'],
+    array['tab'], array[null], '{}', '{}', '{}', 100)";
+
 #[tokio::test]
 async fn a_decision_sees_who_came_in_while_it_waited() {
     let base = Base::start().await;
-    let facts = base.facts("alice").await;
+    let user = base.facts("alice").await.user;
     let mut client = base.connector.open().await.unwrap();
     let login = client.transaction().await.unwrap();
-    let enter = "select enter_logins(7, 1, array[$1::bigint], array[0], array[0], array[9], array['web'], array['tab'],
-        array[null], '{}', '{}', '{}', 100)";
-    login.execute(enter, &[&facts.user.get()]).await.unwrap();
+    login.execute(ENTER, &[&user.get()]).await.unwrap();
 
-    let (decided, ()) = tokio::join!(end(&base, facts.user, Which::AllBut(None)), async {
+    let (decided, ()) = tokio::join!(end(&base, user, Which::AllBut(None)), async {
         base.await_lock_waits(1).await;
         login.commit().await.unwrap();
     });
 
     assert_eq!(numbers(&decided.ended), [1]);
     assert_eq!(decided.at, LoginNo::from_store(2));
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_is_changed_when_those_who_come_in_by_the_former_one_are_seen() {
+    let base = Base::start().await;
+    let (pool, app) = (&base.pool, AppId::DEFAULT);
+    let user = base.facts("alice").await.user;
+    let mut client = base.connector.open().await.unwrap();
+    let login = client.transaction().await.unwrap();
+    login.execute(ENTER, &[&user.get()]).await.unwrap();
+
+    let changed_and_read = async {
+        assert!(apps::set_policy(pool, app, &LoginPolicy::default()).await.unwrap());
+        sessions::online(pool, app, UserNo::from_store(0), 9).await.unwrap()
+    };
+    let (online, ()) = tokio::join!(changed_and_read, async {
+        base.await_lock_waits(1).await;
+        login.commit().await.unwrap();
+    });
+
+    assert_eq!(online.iter().map(|one| one.user).collect::<Vec<_>>(), [user]);
     base.postgres.stop().await;
 }
 
