@@ -12,7 +12,9 @@ use std::io::Write;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 
 use common::node::{Lines, Node, data_folder, program};
+use common::policy::{self, rules};
 use common::{eventually, send_signal};
+use rookery::domain::login_policy::{Mode, OnConflict};
 use serde_json::{Value, json};
 
 /// Exit codes, as `rookery chat --help` lists them.
@@ -543,4 +545,106 @@ fn one_who_is_replaced_at_a_terminal_gets_it_back_as_it_was() {
     alice.shows("another session took its place");
     alice.shows("ended 3");
     assert!(alice.shows("icanon").contains(" icanon"), "the terminal is as it was");
+}
+
+#[test]
+fn friends_and_who_is_there_are_shown_and_a_status_is_set() {
+    let node = Node::start();
+    users(&node, &["carol"]);
+    let bob = Live::start(chat(&node, &["--user", "bob", "--follow", "--device", "desk"]));
+    let json = Live::start(chat(&node, &["--user", "bob", "--follow", "--json"]));
+    json.shows("client.online");
+
+    let input = "/friend bob\n/friend carol\n/friends\n/who\n/who bob nobody\n\
+                 /status busy:30 In a \u{202e}meeting\n/unfriend carol\n/friends\n";
+    let mut alice = Live::start(chat(&node, &["--user", "alice"]));
+    alice.write(input);
+    // Changes within a second are joined, so that she has to stay for as long as it takes.
+    bob.shows("alice is a friend");
+    bob.shows("alice is online with api, busy: In a \\u{202e}meeting");
+    alice.close();
+
+    assert_eq!(alice.end().code(), DONE);
+    bob.shows("alice is offline");
+    let out = alice.out.text();
+    let mut lines = out.lines();
+    for part in [
+        "bob is a friend",
+        "carol is a friend",
+        "bob, since 20",
+        "carol, since 20",
+        "bob is online with api",
+        "carol is offline",
+        "bob is online with api",
+        "nobody is offline",
+        "alice is online with api, busy: In a \\u{202e}meeting, until 20",
+        "carol is no friend",
+        "bob, since 20",
+    ] {
+        let line = lines.next().unwrap_or_default();
+        assert!(line.starts_with(part), "{part:?} was to begin {line:?} of\n{out}");
+    }
+    assert_eq!(lines.next(), None);
+    let event: Value = serde_json::from_str(&json.shows("\"busy\"")).unwrap();
+    assert_eq!(event["event"], "presence.changed");
+    assert_eq!(event["body"]["presences"][0]["text"], "In a \u{202e}meeting");
+    let event: Value = serde_json::from_str(&json.shows("friend.changed")).unwrap();
+    assert_eq!(event["body"], json!({"user": "alice", "state": "friends"}));
+}
+
+#[test]
+fn devices_are_listed_and_ended_and_one_that_was_says_why() {
+    let node = Node::start();
+    let mut desk = Live::start(chat(&node, &["--user", "alice", "--device", "desk", "--follow"]));
+    let mut json =
+        Live::start(chat(&node, &["--user", "alice", "--device", "tab", "--follow", "--json"]));
+    desk.write("/status\n");
+    desk.shows("online at");
+    json.shows("client.online");
+
+    let input = "/devices\n/kick desk\n/kick desk\n/kick *\n/devices\n";
+    let output = run(&node, &["--user", "alice", "--device", "phone"], input);
+
+    assert_ended(&output, DONE);
+    let out = text(&output.stdout);
+    let named = |line: &str| line.split(' ').next().unwrap().to_owned();
+    assert_eq!(
+        out.lines().map(named).collect::<Vec<_>>()[..1],
+        ["phone"],
+        "the last login comes first: {out}"
+    );
+    assert!(out.contains("phone (api) \"rookery chat\"  this one, since 20"), "{out}");
+    assert!(out.contains("desk (api) \"rookery chat\"  online since 20"), "{out}");
+    assert!(out.contains("desk (api) \"rookery chat\" was logged out"), "{out}");
+    assert!(out.contains("tab (api) \"rookery chat\" was logged out"), "{out}");
+    assert!(out.contains("desk (api) \"rookery chat\"  ended 20"), "{out}");
+    assert_eq!(text(&output.stderr), "rookery: none was logged in\n");
+    assert_eq!(desk.end().code(), ENDED);
+    let said = desk.err.text();
+    assert!(said.contains("the session was ended, from the device phone at 20"), "{said}");
+    assert!(said.contains("it does not come back by itself"), "{said}");
+    let ended: Value = serde_json::from_str(&json.shows("client.ended")).unwrap();
+    let body = &ended["body"];
+    assert_eq!((&body["reason"], &body["by"]), (&json!("kicked"), &json!("phone")), "{body}");
+    assert!(body["at_ms"].is_i64(), "{body}");
+    assert_eq!(json.end().code(), ENDED);
+}
+
+#[tokio::test]
+async fn one_that_is_turned_away_says_who_is_in() {
+    let node = Node::start();
+    policy::set(&node, rules(Mode::Single, OnConflict::RefuseNewcomer)).await;
+    let mut desk = Live::start(chat(&node, &["--user", "alice", "--device", "desk", "--follow"]));
+    desk.write("/status\n");
+    desk.shows("online at");
+
+    let output = run(&node, &["--user", "alice", "--to", "user:alice"], "hi\n");
+    assert_ended(&output, ENDED);
+    let said = text(&output.stderr);
+    assert!(said.contains("logged in already: desk (api) \"rookery chat\""), "{said}");
+
+    let output = run(&node, &["--user", "alice", "--to", "user:alice", "--json"], "hi\n");
+    assert_ended(&output, ENDED);
+    let error = &frames(&output)[0]["body"]["error"];
+    assert_eq!((&error["code"], &error["devices"][0]["id"]), (&json!("conflict"), &json!("desk")));
 }
