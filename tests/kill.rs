@@ -1,5 +1,6 @@
-//! Twenty users send to each other and in ten groups, some of them asleep now and then, with members who come and go, while
-//! the server, its PostgreSQL and its connections are killed under them.
+//! Twenty users send to each other and in ten groups, some of them asleep now and then, with members who come and go, and
+//! with phones that log in, push each other out and are ended, while the server, its PostgreSQL and its connections are
+//! killed under them.
 //!
 //! Afterwards every acked message is there, once, at the seq that it was acked with, in the order in which its sender sent
 //! it, no conversation and no inbox has a hole, and all members were shown one log. `cargo test --test kill -- --nocapture`
@@ -14,6 +15,8 @@
 mod common;
 #[path = "kill/groups.rs"]
 mod groups;
+#[path = "kill/people.rs"]
+mod people;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -28,7 +31,7 @@ use rookery::client::{self, Client, TokenSource, Update, Updates};
 use rookery::domain::usersig;
 use rookery::ids::{AppId, ClientMsgId, Conversation, InboxSeq, Seq, UnixMs, UserId};
 use rookery::limits;
-use rookery::protocol::{Content, History, Limit, Message};
+use rookery::protocol::{Content, History, Limit, Message, StatusText};
 use rookery::store::embedded;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -256,6 +259,8 @@ struct Crowd {
     readers: Vec<JoinHandle<HashMap<Conversation, Seq>>>,
     /// Who comes and goes, and who speaks now and then, each in a group.
     others: Vec<(usize, JoinHandle<Acked>)>,
+    phones: Vec<(usize, JoinHandle<people::Phones>)>,
+    statuses: Vec<JoinHandle<StatusText>>,
 }
 
 impl Crowd {
@@ -265,13 +270,14 @@ impl Crowd {
         let load =
             Arc::new(Load { posted: AtomicU64::new(0), acked, stop: AtomicBool::new(false) });
         let (mut clients, mut watchers, mut goals) = (Vec::new(), Vec::new(), Vec::new());
-        let mut readers = Vec::new();
+        let (mut readers, mut all_options) = (Vec::new(), Vec::new());
         for user in 0..USERS {
             let id = UserId::parse(&name(user)).unwrap();
             let token = usersig::sign(secret, AppId::DEFAULT, &id, now(), 3600);
             let address = node.http().to_string();
             let mut options = client::Options::new(address, id, TokenSource::fixed(token));
             options.backoff = (Duration::from_millis(50), Duration::from_millis(500));
+            all_options.push(options.clone());
             let (client, updates) = Client::connect(options).await.unwrap();
             let (goal, told) = watch::channel(None);
             let latest = Latest::default();
@@ -293,8 +299,16 @@ impl Crowd {
             (group, tokio::spawn(groups::wake(group, client, load.clone())))
         };
         let others = (0..GROUPS).map(visit).chain(groups::quiet().map(wake)).collect();
+        let change_phones = |me: usize| {
+            let (main, options) = (clients[me].clone(), all_options[me].clone());
+            (me, tokio::spawn(people::change_phones(main, options, me, load.clone())))
+        };
+        let phones = people::owners().map(change_phones).collect();
+        let change_status =
+            |client: &Client| tokio::spawn(people::change_status(client.clone(), load.clone()));
+        let statuses = clients.iter().map(change_status).collect();
         load.acks(ACKS_BETWEEN).await;
-        Self { load, clients, senders, watchers, goals, readers, others }
+        Self { load, clients, senders, watchers, goals, readers, others, phones, statuses }
     }
 
     /// Lets what is under way come to its end, and holds all that was acked against what is stored and was shown.
@@ -309,6 +323,13 @@ impl Crowd {
         for (group, other) in self.others {
             let acked = tokio::time::timeout(GIVE_UP_AFTER, other).await.unwrap().unwrap();
             others.push((group, acked));
+        }
+        let (mut phones, mut statuses) = (Vec::new(), Vec::new());
+        for (me, own) in self.phones {
+            phones.push((me, tokio::time::timeout(GIVE_UP_AFTER, own).await.unwrap().unwrap()));
+        }
+        for status in self.statuses {
+            statuses.push(tokio::time::timeout(GIVE_UP_AFTER, status).await.unwrap().unwrap());
         }
         let mut cursors = Vec::new();
         for reader in self.readers {
@@ -348,6 +369,7 @@ impl Crowd {
             self.goals[me].send(Some(goal)).unwrap();
         }
         assert_eq!((ledger.acked - of_others) as u64, *self.load.acked.borrow());
+        people::account(&self.clients, phones, &statuses, &mut ledger).await;
         let mut shown = Vec::new();
         for watcher in self.watchers {
             let (inbox, groups) =

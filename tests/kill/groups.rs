@@ -67,7 +67,7 @@ pub async fn make(clients: &[Client]) {
 }
 
 /// Whether a change is done, or has to be asked for again after a while; one who goes may be gone already.
-async fn is_done<T>(outcome: Result<T, CallError>) -> bool {
+pub async fn is_done<T>(outcome: Result<T, CallError>) -> bool {
     match outcome {
         Ok(_) => return true,
         Err(CallError::Refused(error)) => match error.code {
