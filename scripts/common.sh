@@ -195,6 +195,25 @@ need_clients() {
   need_npm_packages web
 }
 
+# Leaves schemathesis in SCHEMATHESIS: a virtual environment of the versions in scripts/schemathesis.txt.
+need_schemathesis() {
+  local home=target/schemathesis
+  SCHEMATHESIS=$home/bin/schemathesis
+  need_python
+  have curl || { [ "$(package_manager)" = apt ] && apt_install curl; }
+  [ -x "$SCHEMATHESIS" ] && cmp -s scripts/schemathesis.txt "$home/made-of.txt" && return 0
+  say "Installing schemathesis"
+  # Debian packs what makes an environment apart from Python itself.
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null && [ "$(package_manager)" = apt ]; then
+    apt_install python3-venv
+  fi
+  rm -rf "$home"
+  quietly schemathesis-venv python3 -m venv "$home" || die "python3 -m venv failed; see above"
+  quietly schemathesis-pip "$home/bin/python" -m pip install --disable-pip-version-check --only-binary=:all: \
+    --no-deps --requirement scripts/schemathesis.txt || die "schemathesis cannot be installed; see above"
+  cp scripts/schemathesis.txt "$home/made-of.txt"
+}
+
 find_chromium() {
   local name
   for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \

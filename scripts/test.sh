@@ -71,6 +71,7 @@ need_chromium
 need_shellcheck
 need_cargo_deny
 need_clients
+need_schemathesis
 say "Everything needed is there, after $SECONDS s"
 
 # Each integration test starts real servers; more at once than this and a small machine measures its own scheduler.
@@ -84,5 +85,6 @@ step clippy check scripts/lint.sh clippy
 step doc check scripts/lint.sh doc
 step deny check scripts/lint.sh deny
 step rust cargo cargo test --locked --no-fail-fast
+step api check scripts/api.sh
 step sdk node npm --prefix sdk/typescript test --silent
 step web node npm --prefix web test --silent

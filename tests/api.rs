@@ -156,21 +156,6 @@ fn what_is_wrong_with_a_request_is_named() {
 }
 
 #[test]
-fn a_body_of_256_kib_is_read_and_one_byte_more_is_not() {
-    let node = Node::start();
-    let backend = Backend::of(&node).header("Content-Type", "application/json");
-    let body = |bytes: usize| {
-        let mut body = b"{\"user\":\"carol\"}".to_vec();
-        body.resize(bytes, b' ');
-        body
-    };
-
-    backend.ask("POST", "/users", &body(256 * 1024)).done(201);
-    let refused = backend.ask("POST", "/users", &body(256 * 1024 + 1));
-    assert_eq!(refused.refused(413, "too_large"), "body");
-}
-
-#[test]
 fn a_user_is_made_once_shown_and_kept_out_and_let_in_again() {
     let node = Node::start();
     let backend = Backend::of(&node);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, LoginNo, MAX_JSON_INTEGER, MessageId,
-    NAME_BYTES, Seq, UnixMs, UserId,
+    ClientMsgId, Conversation, DeviceId, GroupId, InboxSeq, LoginNo, MessageId, NAME_BYTES, Seq,
+    UnixMs, UserId,
 };
 
 macro_rules! form {
@@ -34,7 +34,7 @@ fn name() -> Schema {
 }
 
 fn place() -> Schema {
-    json_schema!({ "type": "integer", "minimum": 0, "maximum": MAX_JSON_INTEGER })
+    json_schema!({ "type": "integer", "minimum": 0 })
 }
 
 fn text_number() -> Schema {

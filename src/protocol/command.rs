@@ -298,9 +298,7 @@ pub(super) fn mentions<'de, D: Deserializer<'de>>(
     }
 }
 
-pub(super) fn reply_to<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Seq>, D::Error> {
+fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Seq>, D::Error> {
     match Option::<Seq>::deserialize(deserializer)? {
         // A larger one would not come back as it went in: JSON's integers end there.
         Some(seq) if seq == Seq::ZERO || seq.get() > MAX_JSON_INTEGER => {

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::command::{After, Device, Limit, mentions, reply_to};
+use super::command::{After, Device, Limit, mentions};
 use super::content::Content;
 use super::error::Code;
 use super::group::{GroupKind, GroupName};
 use super::object::object;
 use super::presence::asked;
 use crate::ids::{
-    ClientMsgId, Conversation, DeviceId, GroupId, MessageId, Platform, Seq, UnixMs, UserId,
+    ClientMsgId, Conversation, DeviceId, GroupId, MAX_JSON_INTEGER, MessageId, Platform, Seq,
+    UnixMs, UserId,
 };
 use crate::limits;
 
@@ -94,7 +95,11 @@ pub struct TokensRevoked {
 /// Whose sessions are to be ended: one device, or all.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "device": "phone-1" })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "device": "phone-1" }), extend("anyOf" = super::schema::kicks()))
+)]
 pub struct Kick {
     /// The device; this or `all`.
     #[serde(default)]
@@ -194,7 +199,7 @@ pub struct NewMessage {
     pub mentions: Option<Vec<UserId>>,
     /// The seq of the message that this one answers.
     #[serde(default, deserialize_with = "reply_to")]
-    #[cfg_attr(test, schemars(range(min = 1)))]
+    #[cfg_attr(test, schemars(range(min = 1, max = MAX_JSON_INTEGER)))]
     pub reply_to: Option<Seq>,
     /// Minted once and the same in every retransmission; not together with the header `Idempotency-Key`. With neither,
     /// the server mints one, and a request that is sent again is stored again.
@@ -281,12 +286,35 @@ pub struct NewLoginRules {
 }
 
 fn caps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Platform, usize>, D::Error> {
-    let caps = BTreeMap::<Platform, usize>::deserialize(deserializer)?;
+    let caps = BTreeMap::<Platform, Whole>::deserialize(deserializer)?;
     let most = limits::SESSIONS_PER_USER;
-    if caps.values().any(|cap| !(1..=most).contains(cap)) {
-        return Err(de::Error::custom(format!("expected a number from 1 to {most}")));
+    let cap = |Whole(cap)| usize::try_from(cap).ok().filter(|cap| (1..=most).contains(cap));
+    let caps = caps.into_iter().map(|(platform, raw)| Some((platform, cap(raw)?)));
+    let expected = || de::Error::custom(format!("expected a number from 1 to {most}"));
+    caps.collect::<Option<_>>().ok_or_else(expected)
+}
+
+fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Seq>, D::Error> {
+    match Option::<Whole>::deserialize(deserializer)? {
+        // A larger one would not come back as it went in: JSON's integers end there.
+        Some(Whole(seq)) if seq == 0 || seq > MAX_JSON_INTEGER => {
+            Err(de::Error::custom(format!("expected a seq from 1 to {MAX_JSON_INTEGER}")))
+        }
+        seq => Ok(seq.map(|Whole(seq)| Seq::new(seq))),
     }
-    Ok(caps)
+}
+
+/// A number without a fraction, however it is written: JSON knows one kind of numbers, and some programs write `40.0`.
+struct Whole(u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let fraction = number.as_f64().filter(|raw| raw.fract() == 0.0);
+        let in_range = fraction.filter(|raw| (0.0..=MAX_JSON_INTEGER as f64).contains(raw));
+        let whole = number.as_u64().or(in_range.map(|raw| raw as u64));
+        whole.map(Self).ok_or_else(|| de::Error::custom("expected an integer from 0 on"))
+    }
 }
 
 /// Whether something is done.

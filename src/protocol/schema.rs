@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{After, GroupName, Limit, StatusText};
-use crate::ids::{MAX_JSON_INTEGER, Platform};
+use crate::ids::Platform;
 use crate::limits;
 
 macro_rules! form {
@@ -27,10 +27,7 @@ macro_rules! form {
 }
 
 form!(After, json_schema!({ "type": "string", "maxLength": limits::CURSOR_BYTES }));
-form!(
-    Limit,
-    json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX_JSON_INTEGER, "default": limits::PAGE_DEFAULT })
-);
+form!(Limit, json_schema!({ "type": "integer", "minimum": 1, "default": limits::PAGE_DEFAULT }));
 form!(
     GroupName,
     json_schema!({
@@ -79,4 +76,22 @@ pub fn caps(_: &mut SchemaGenerator) -> Schema {
     let caps = Platform::ALL.map(|platform| (platform.as_str(), cap.clone()));
     let caps: std::collections::BTreeMap<_, _> = caps.into_iter().collect();
     json_schema!({ "type": "object", "properties": caps, "additionalProperties": false })
+}
+
+/// One device, or all of them.
+pub fn kicks() -> serde_json::Value {
+    serde_json::json!([
+        {
+            "required": ["device"],
+            "properties": { "device": { "type": "string" }, "all": { "const": false } },
+        },
+        {
+            "required": ["all"],
+            "properties": {
+                "device": { "type": "null" },
+                "platform": { "type": "null" },
+                "all": { "const": true },
+            },
+        },
+    ])
 }

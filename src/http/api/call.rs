@@ -114,9 +114,12 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
     type Error = de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        match self.0.parse() {
-            Ok(number) => visitor.visit_u64(number),
-            Err(_) => visitor.visit_str(self.0),
+        let is_number = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number {
+            // One that is too long is as good as the largest.
+            visitor.visit_u64(self.0.parse().unwrap_or(u64::MAX))
+        } else {
+            visitor.visit_str(self.0)
         }
     }
 
@@ -217,6 +220,11 @@ mod tests {
         assert_eq!((page.after.unwrap().as_str(), page.limit.get()), ("17", 3));
         assert_eq!(read::<PageQuery>("").unwrap().limit.get(), limits::PAGE_DEFAULT);
         assert_eq!(read::<LogQuery>("before=9").unwrap().before.unwrap().get(), 9);
+        let long = "9".repeat(30);
+        assert_eq!(
+            read::<PageQuery>(&format!("limit={long}")).unwrap().limit.get(),
+            limits::PAGE_MAX
+        );
 
         for (query, field) in [
             ("limit=0", "limit"),
@@ -225,6 +233,7 @@ mod tests {
             ("before=-1", "before"),
             ("limt=3", "limt"),
             ("limit=1&limit=2", "limit"),
+            ("before=+1", "before"),
         ] {
             assert_eq!(read::<LogQuery>(query), Err(field.to_owned()), "{query}");
         }

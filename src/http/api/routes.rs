@@ -18,7 +18,7 @@ use crate::protocol::{
 const NO_SUCH_USER: (u16, &str) = (404, "There is no such user.");
 const NO_SUCH_GROUP: (u16, &str) = (404, "There is no such group, or no such user.");
 const SYSTEM_USER: (u16, &str) = (409, "It is the app's own user, which has no sessions.");
-const DISSOLVED: (u16, &str) = (403, "The rules of the group say no.");
+const DISSOLVED: (u16, &str) = (409, "The group was dissolved.");
 
 /// Every operation there is.
 pub const ROUTES: &[Route] = &[
@@ -111,8 +111,7 @@ pub const ROUTES: &[Route] = &[
     .answers(&[answer(200, "They are members; `users` names those who were not.", form::<GroupChanged>())])
     .refuses(&[
         NO_SUCH_GROUP,
-        DISSOLVED,
-        (409, "The group would be too large, or a user is in too many groups."),
+        (409, "The group was dissolved or would be too large, or a user is in too many groups."),
     ]),
     Route::new(Post, "/groups/{group}/members/remove", Scope::GroupsWrite, |call| {
         Box::pin(groups::remove(call))
