@@ -93,9 +93,9 @@ pub const ROUTES: &[Route] = &[
     Route::new(Delete, "/groups/{group}", Scope::GroupsWrite, |call| {
         Box::pin(groups::dissolve(call))
     })
-    .named("dissolveGroup", "Ends a group for good. Its log stays, and can be read.")
+    .named("dissolveGroup", "Ends a group for good. Its log stays, and can be read. One that has ended stays so.")
     .answers(&[answer(200, "It is dissolved.", form::<GroupChanged>())])
-    .refuses(&[NO_SUCH_GROUP, DISSOLVED]),
+    .refuses(&[NO_SUCH_GROUP]),
     Route::new(Get, "/groups/{group}/members", Scope::GroupsRead, |call| {
         Box::pin(groups::members(call))
     })
@@ -119,7 +119,11 @@ pub const ROUTES: &[Route] = &[
     .named("removeMembers", "Ends memberships in a group. Those who are no members stay so.")
     .takes(form::<GroupMembersChange>())
     .answers(&[answer(200, "They are no members; `users` names those who were.", form::<GroupChanged>())])
-    .refuses(&[NO_SUCH_GROUP, DISSOLVED]),
+    .refuses(&[
+        NO_SUCH_GROUP,
+        DISSOLVED,
+        (403, "The key lacks the scope, or the owner is among them: a group is not without one."),
+    ]),
     Route::new(Post, "/messages", Scope::MessagesSend, |call| Box::pin(messages::send(call)))
         .named(
             "sendMessage",
@@ -134,7 +138,11 @@ pub const ROUTES: &[Route] = &[
         .refuses(&[
             (403, "The key lacks the scope, or the sender may not write there."),
             (404, "There is no such user or group."),
-            (409, "The sender is deactivated, or the client_msg_id is too old or minted too far ahead."),
+            (
+                409,
+                "The sender is deactivated, the group was dissolved, or the client_msg_id is too old or minted too far \
+                 ahead.",
+            ),
         ]),
     Route::new(Get, "/groups/{group}/messages", Scope::MessagesRead, |call| {
         Box::pin(messages::of_group(call))
