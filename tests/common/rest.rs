@@ -71,8 +71,20 @@ impl Backend {
 
     /// Asks with these bytes.
     pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(GIVE_UP_AFTER)).unwrap();
+        self.try_ask(method, path, body).unwrap()
+    }
+
+    /// Asks with a POST a server that may be going away; none when no whole answer came.
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let json = self.header("Content-Type", "application/json");
+        let answer = json.try_ask("POST", path, body.to_string().as_bytes()).ok()?;
+        let bytes = answer.header("content-length").parse().ok();
+        (bytes == Some(answer.body.len())).then_some(answer)
+    }
+
+    fn try_ask(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(GIVE_UP_AFTER))?;
         let mut request = format!(
             "{method} {ROOT}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",
             self.address,
@@ -81,12 +93,14 @@ impl Backend {
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+        stream.write_all(format!("{request}\r\n").as_bytes())?;
         // A server that has said no already may have stopped reading.
         let _ = stream.write_all(body);
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&String::from_utf8(answer).unwrap())
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8(answer).unwrap();
+        // What ends before its head does was cut.
+        Answer::parse(&answer).ok_or(std::io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -99,15 +113,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    fn parse(text: &str) -> Option<Self> {
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.map(|line| {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_lowercase(), value.trim().to_owned())
         });
-        Self { status, headers: headers.collect(), body: body.to_owned() }
+        Some(Self { status, headers: headers.collect(), body: body.to_owned() })
     }
 
     /// A header; empty where there is none.
