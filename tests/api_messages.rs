@@ -250,7 +250,7 @@ async fn a_client_and_the_backend_that_send_under_one_id_at_once_are_answered_wi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_s_place_is_forgotten_by_messages_that_come_alone() {
+async fn a_session_keeps_its_order_while_the_backend_speaks_in_between() {
     let node = Node::start();
     let (app, backend) = (App::of(&node), Backend::of(&node));
     let mut bob = app.raw("bob", "phone").await;

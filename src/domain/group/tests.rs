@@ -436,17 +436,22 @@ fn the_app_is_told_that_a_group_has_ended_unless_it_repeats_what_was_stored() {
 }
 
 #[test]
-fn a_send_that_comes_alone_has_no_place_among_others_and_takes_none() {
+fn sends_that_come_alone_have_no_place_in_a_run_and_push_out_nobody_s() {
     let mut team = Team::of(&[ALICE]);
     team.post(ALICE, 1);
-    let waiter = Waiter { session: SessionNo(50), place: Place::ALONE };
-    let alone = |n| {
-        let authority = Authority::Member;
-        let post = Post { sender: ALICE, authority, key: key(n), hash: [n; 16], payload: n };
-        Input::Submitted { waiter, reply_to: ALICE, post }
-    };
+    let sends = limits::GROUP_RUNS as u64 + 1;
 
-    assert_eq!(appended(&team.after(alone(2))), [(3, 2)]);
-    assert_eq!(appended(&team.after(alone(3))), [(4, 3)]);
-    assert_eq!(appended(&team.post(ALICE, 4)), [(5, 4)], "the next of its session's run");
+    for n in 0..sends {
+        let mut random = [7; 10];
+        random[..8].copy_from_slice(&n.to_be_bytes());
+        let key = ClientMsgId::mint(NOW, random);
+        let waiter = Waiter { session: SessionNo(100 + n), place: Place::ALONE };
+        let authority = Authority::Member;
+        let post = Post { sender: ALICE, authority, key, hash: [2; 16], payload: 2 };
+        let taken = team.after(Input::Submitted { waiter, reply_to: ALICE, post });
+        assert_eq!(appended(&taken), [(3 + n, 2)]);
+    }
+
+    let next = team.post(ALICE, 4);
+    assert_eq!(appended(&next), [(3 + sends, 4)], "the next of its session's run");
 }
