@@ -23,7 +23,7 @@ export interface Situation {
 
 /** How a session ended that can be opened again; nothing where that takes another token. */
 export function endingOf(ended: Ended, { user, nowMs, nameOf }: Situation): Ending | undefined {
-  const { kicked, error } = ended;
+  const { kicked, error, closeCode } = ended;
   const again = { devices: [], action: "Log in here" };
   if (kicked !== undefined) {
     const when = `This session of ${user} was ended ${atTime(kicked.atMs, nowMs)}`;
@@ -53,8 +53,8 @@ export function endingOf(ended: Ended, { user, nowMs, nameOf }: Situation): Endi
         };
     }
   }
-  if (error?.code !== "conflict") return undefined;
-  if (error.devices !== undefined && error.devices.length > 0) {
+  if (error?.code !== "conflict" && closeCode !== 4501) return undefined;
+  if (error?.devices !== undefined && error.devices.length > 0) {
     return {
       title: "Signed in elsewhere",
       text: `${user} is signed in on another device, and not both may be in at once. Log out there first.`,

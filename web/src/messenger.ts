@@ -91,7 +91,11 @@ export class Messenger {
     client.on("state", (state) => {
       this.connection.value = state;
     });
-    client.on("synced", ({ login_no }) => keepSession(account, device, login_no));
+    client.on("synced", ({ login_no }) => {
+      keepSession(account, device, login_no);
+      // Whoever ends this session is said by name then. There is no asking afterwards.
+      if (this.#devices.size === 0) this.devices().catch(() => {});
+    });
     client.on("tokenExpiring", () => {
       this.notice.value = "Your token is about to run out. Sign in with a new one to stay.";
     });
@@ -316,14 +320,30 @@ export class Messenger {
   }
 }
 
+const BROWSERS = [
+  ["Edg/", "Edge"],
+  ["OPR/", "Opera"],
+  ["Firefox/", "Firefox"],
+  ["Chrome/", "Chrome"],
+  ["Safari/", "Safari"],
+] as const;
+
+const SYSTEMS = [
+  ["Android", "Android"],
+  ["iPhone", "iPhone"],
+  ["iPad", "iPad"],
+  ["Windows", "Windows"],
+  ["Mac OS X", "Mac"],
+  ["CrOS", "ChromeOS"],
+  ["Linux", "Linux"],
+] as const;
+
+/** What this device is called among one's others: "Firefox on Windows". */
 function browserName(): string {
   const { userAgent } = navigator;
-  const known = [
-    ["Edg/", "Edge"],
-    ["OPR/", "Opera"],
-    ["Firefox/", "Firefox"],
-    ["Chrome/", "Chrome"],
-    ["Safari/", "Safari"],
-  ] as const;
-  return known.find(([mark]) => userAgent.includes(mark))?.[1] ?? "Browser";
+  const found = [BROWSERS, SYSTEMS].map(
+    (known) => known.find(([mark]) => userAgent.includes(mark))?.[1],
+  );
+  const [browser = "Browser", system] = found;
+  return system === undefined ? browser : `${browser} on ${system}`;
 }

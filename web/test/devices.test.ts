@@ -96,6 +96,17 @@ test("two tabs of one user are two devices, and stay in step", async () => {
   assert.deepEqual(await second.texts(), await first.texts());
 });
 
+test("a token that is about to run out is told of, while there is time to get another", async () => {
+  const page = await (await freshBrowser()).newPage();
+  // The server tells of it a minute before.
+  const token = await server.token("alice-5", 62);
+
+  await page.goto(`http://${server.address}/#${new URLSearchParams({ user: "alice-5", token })}`);
+
+  await page.getByRole("alert").getByText("Your token is about to run out").waitFor();
+  await page.getByRole("navigation", { name: "Conversations" }).waitFor();
+});
+
 test("a token that has run out leads back to the sign-in, which says so", async () => {
   const page = await (await freshBrowser()).newPage();
   const token = await server.token("alice-4", 1);

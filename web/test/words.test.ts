@@ -65,6 +65,13 @@ test("an ended session says why, when and by which device, and how to come back"
   assert.equal(byDevice?.action, "Log in here");
 });
 
+test("a session whose end nobody explained says that it ended", () => {
+  const refused = { error: new RookeryError("conflict", ""), message: "" };
+
+  assert.equal(endingOf(refused, SITUATION)?.title, "Session ended");
+  assert.equal(endingOf({ closeCode: 4501, message: "" }, SITUATION)?.title, "Session ended");
+});
+
 test("where another device keeps this one out, it is named", () => {
   const device = { id: "laptop", platform: "linux" } as const;
   const error = new RookeryError("conflict", "", {

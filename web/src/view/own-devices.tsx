@@ -17,9 +17,19 @@ export function OwnDevices({ messenger }: { messenger: Messenger }) {
   const online = rows?.filter((row) => row.online) ?? [];
   const away = rows?.filter((row) => !row.online) ?? [];
   const others = online.filter((row) => row.current !== true).length;
+  const section = useRef<HTMLElement>(null);
+
+  const end = (work: () => Promise<void>): void => {
+    void action.run(async () => {
+      await work();
+      await load();
+      // The button that was pressed is gone, and the focus was on it.
+      section.current?.focus();
+    });
+  };
 
   return (
-    <section class="own-devices" aria-label="Your devices">
+    <section ref={section} class="own-devices" aria-label="Your devices" tabIndex={-1}>
       <h3>Devices</h3>
       {rows === undefined && problem === undefined && <div class="spinner" />}
       <ul>
@@ -29,15 +39,13 @@ export function OwnDevices({ messenger }: { messenger: Messenger }) {
             row={row}
             nowMs={messenger.serverNowMs}
             isBusy={action.isBusy}
-            onEnd={() => void action.run(() => messenger.endDevice(row.device).then(load))}
+            onEnd={() => end(() => messenger.endDevice(row.device))}
           />
         ))}
       </ul>
       <ProblemLine problem={action.problem ?? problem} />
       <div class="own-endings">
-        {others > 0 && (
-          <EndOthers onEnd={() => void action.run(() => messenger.endOtherDevices().then(load))} />
-        )}
+        {others > 0 && <EndOthers onEnd={() => end(() => messenger.endOtherDevices())} />}
         {away.length > 0 && (
           <button
             type="button"
