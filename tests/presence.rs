@@ -115,6 +115,20 @@ async fn changes_within_a_second_are_told_as_one_and_a_reconnect_is_none() {
 }
 
 #[tokio::test]
+async fn who_asked_within_the_second_that_is_told_as_one_hears_how_it_ended() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let mut alice = alice_and_bob(&app).await;
+
+    let mut bob = app.raw("bob", "main").await;
+    while get(&mut alice, &["bob"]).await[0]["state"] != "online" {}
+    bob.ok("logout", json!({})).await;
+
+    // What was told before is that, too.
+    while told(&mut alice, "bob").await["state"] != "offline" {}
+}
+
+#[tokio::test]
 async fn who_is_invisible_is_offline_to_all_but_their_own_devices() {
     let folder = data_folder();
     let mut node = Node::start_in(folder.path(), Options::default());

@@ -70,6 +70,7 @@ pub(super) async fn set(
         let profile = admitted(shared, set).await?;
         let now = shared.present();
         shared.board.rewrite(who.no, |presence| presence.know(profile, now));
+        shared.board.was_set(who.no);
     }
     if let Some(state) = state {
         let front = wire::front_of(state);
@@ -140,7 +141,11 @@ async fn of(
         let mut known = on_board.unwrap_or_else(Known::default);
         known.know(profile, now);
         known.tidy(now);
-        let presence = wire::presence(id, known.seen_by(viewer, now));
+        let seen = known.seen_by(viewer, now);
+        if let Some(user) = user {
+            shared.board.shown(user, viewer, &seen);
+        }
+        let presence = wire::presence(id, seen);
         bytes += frame_bytes(&presence);
         presences.push(presence);
     }

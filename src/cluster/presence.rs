@@ -30,6 +30,8 @@ struct Entry {
     presence: Presence,
     /// What was told last.
     told: Option<Told>,
+    /// Whether somebody who asked was shown something else since, and must hear what is true now.
+    ahead: Ahead,
     /// Whether `moved` names it.
     has_moved: bool,
 }
@@ -38,6 +40,13 @@ struct Entry {
 struct Told {
     others: Seen,
     own: Seen,
+}
+
+/// Who was shown something else than what was told.
+#[derive(Default)]
+struct Ahead {
+    others: bool,
+    own: bool,
 }
 
 /// What there is to tell of a user.
@@ -80,7 +89,8 @@ impl Board {
         let mut entry = self.users.entry(user).or_insert_with(|| {
             is_new = true;
             let presence = Presence::default();
-            Entry { app, id: id.clone(), presence, told: None, has_moved: false }
+            let ahead = Ahead::default();
+            Entry { app, id: id.clone(), presence, told: None, ahead, has_moved: false }
         });
         if is_new {
             lock(&self.unknown).push_back(user);
@@ -123,6 +133,41 @@ impl Board {
         self.users.get(&user).map(|entry| entry.presence.clone())
     }
 
+    /// The user has set something on one device. The others hear of it, also where nothing was told yet with which it
+    /// could be compared.
+    pub fn was_set(&self, user: UserNo) {
+        if let Some(mut entry) = self.users.get_mut(&user)
+            && entry.told.is_none()
+            && entry.presence.generations().len() > 1
+        {
+            entry.ahead.own = true;
+            self.note(user, &mut entry);
+        }
+    }
+
+    /// One who asked was shown this. If it is not what was told last, they are told how it is in a moment, even if that
+    /// is as it was told before: they would go on believing what they were shown.
+    pub fn shown(&self, user: UserNo, viewer: Viewer, seen: &Seen) {
+        let seen = seen.clone().without_last_seen();
+        let is_ahead = |entry: &Entry| match (&entry.told, viewer) {
+            (Some(told), Viewer::Own) => told.own != seen,
+            (None, Viewer::Own) => false,
+            (Some(told), Viewer::Friend | Viewer::Stranger) => told.others != seen,
+            (None, Viewer::Friend | Viewer::Stranger) => seen != Seen::NOTHING,
+        };
+        // Most are not, and to see that takes no lock that others would wait for.
+        if !self.users.get(&user).is_some_and(|entry| is_ahead(&entry)) {
+            return;
+        }
+        if let Some(mut entry) = self.users.get_mut(&user) {
+            match viewer {
+                Viewer::Own => entry.ahead.own = true,
+                Viewer::Friend | Viewer::Stranger => entry.ahead.others = true,
+            }
+            self.note(user, &mut entry);
+        }
+    }
+
     /// The presence of a user may have changed by itself.
     pub fn look_again(&self, user: UserNo) {
         if let Some(mut entry) = self.users.get_mut(&user) {
@@ -157,7 +202,7 @@ impl Board {
     /// What there is to tell of a user, which counts as told from now on.
     pub fn take_news(&self, user: UserNo, now: Now) -> Option<News> {
         let mut entry = self.users.get_mut(&user)?;
-        let Entry { app, id, presence, told, has_moved } = &mut *entry;
+        let Entry { app, id, presence, told, ahead, has_moved } = &mut *entry;
         *has_moved = false;
         presence.tidy(now);
         let mut news = News {
@@ -182,11 +227,12 @@ impl Board {
             // One platform alone is what a device that has just come in knows without being told.
             own: if own.platforms.len() > 1 { Seen::NOTHING } else { is_now.own.clone() },
         });
-        if before.others != is_now.others {
+        let ahead = std::mem::take(ahead);
+        if before.others != is_now.others || ahead.others {
             news.left = presence.last_seen().filter(|_| friend.front().is_none());
             news.others = Some(SeenByOthers { friend, stranger });
         }
-        news.own = (before.own != is_now.own).then_some(own);
+        news.own = (before.own != is_now.own || ahead.own).then_some(own);
         *told = Some(is_now);
         Some(news)
     }
