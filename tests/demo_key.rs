@@ -15,7 +15,7 @@ use common::rest::Backend;
 fn shown(node: &Node) -> Option<String> {
     let text = node.stdout();
     let line = text.lines().find(|line| line.starts_with("  api "))?;
-    line.split_once(" key ").map(|(_, key)| key.to_owned())
+    line.split_whitespace().find(|word| word.starts_with("rk_")).map(str::to_owned)
 }
 
 #[test]
