@@ -34,6 +34,16 @@ struct Acked {
     key: ClientMsgId,
 }
 
+impl Acked {
+    /// Whether it was stored when these were the heads.
+    fn is_within(&self, heads: [u64; 2]) -> bool {
+        CONVERSATIONS
+            .iter()
+            .zip(heads)
+            .any(|(of, head)| *of == self.conversation && self.seq <= head)
+    }
+}
+
 /// A session that sends as fast as it can, to a user and to a group, until it is ended.
 struct Sender {
     raw: Raw,
@@ -120,18 +130,29 @@ impl Sender {
 async fn win(app: &App, login: Value) -> (Raw, i64, [u64; 2]) {
     let mut raw = app.connect().await;
     let login = raw.0.submit("login", login).await.unwrap();
+    let asked = ask_heads(&mut raw).await;
+    let reply = raw.reply(login).await;
+    let at_ms = reply["ok"]["server_time_ms"].as_i64().unwrap_or_else(|| panic!("{reply}"));
+    let heads = heads(&mut raw, asked).await;
+    (raw, at_ms, heads)
+}
+
+/// Asks for the heads of both conversations.
+async fn ask_heads(raw: &mut Raw) -> Vec<u64> {
     let mut asked = Vec::new();
     for conversation in CONVERSATIONS {
         let newest = json!({"conversation": conversation, "limit": 1});
         asked.push(raw.0.submit("message.history", newest).await.unwrap());
     }
-    let reply = raw.reply(login).await;
-    let at_ms = reply["ok"]["server_time_ms"].as_i64().unwrap_or_else(|| panic!("{reply}"));
+    asked
+}
+
+async fn heads(raw: &mut Raw, asked: Vec<u64>) -> [u64; 2] {
     let mut heads = [0; 2];
     for (head, id) in heads.iter_mut().zip(asked) {
         *head = raw.reply(id).await["ok"]["head"].as_u64().unwrap();
     }
-    (raw, at_ms, heads)
+    heads
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,9 +175,7 @@ async fn nothing_that_a_loser_sends_is_acked_from_the_winners_reply_on_a_thousan
 
         let loser = loser.ended().await;
         for one in &loser.acked {
-            let place = CONVERSATIONS.iter().position(|it| *it == one.conversation).unwrap();
-            let (seq, head) = (one.seq, heads[place]);
-            assert!(seq <= head, "round {round}: {seq} was acked beyond {head}");
+            assert!(one.is_within(heads), "round {round}: {} beyond {heads:?}", one.seq);
             assert!(one.at_ms <= at_ms, "round {round}: {} is later than {at_ms}", one.at_ms);
         }
         sent += loser.sent;
@@ -192,6 +211,29 @@ async fn whole_history(raw: &mut Raw, conversation: &str) -> Vec<Value> {
         log.append(page["messages"].as_array_mut().unwrap());
         if page["has_more"] == false {
             return log;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_kicked_device_is_acked_from_the_reply_to_the_kick_on() {
+    const ROUNDS: usize = 100;
+    let node = Node::start_with(Options::default().env("ROOKERY__LIMITS__SENDS_PER_S", "1000000"));
+    let app = App::of(&node);
+    let bob = app.raw("bob", "main").await;
+    let mut raw = app.raw("alice", "tab").await;
+    create(&mut raw, "crew", "work", &["bob"]).await;
+    drop(bob);
+    for round in 0..ROUNDS {
+        let loser = app.raw_from("alice", Platform::Ios, "phone").await;
+        let loser = Loser::at_it(loser).await;
+        let kick = raw.0.submit("device.kick", json!({"device": "phone"})).await.unwrap();
+        let ended = raw.reply(kick).await;
+        assert_eq!(ended["ok"]["ended"].as_array().unwrap().len(), 1, "{ended}");
+        let asked = ask_heads(&mut raw).await;
+        let heads = heads(&mut raw, asked).await;
+        for one in loser.ended().await.acked {
+            assert!(one.is_within(heads), "round {round}: {} beyond {heads:?}", one.seq);
         }
     }
 }
