@@ -649,9 +649,10 @@ mod tests {
                 looked.tidy(now);
                 prop_assert_eq!(looked.seen_by(Viewer::Own, now).last_seen.is_some(), was_seen);
                 // Until the next turn nothing changes by itself.
-                if let Some(turn) = presence.next_turn(now) {
-                    let ms = turn.duration_since(now.at).as_millis() as u64;
-                    let before = Now { at: turn - Duration::from_millis(1), time: UnixMs::new(now.time.get() + ms as i64 - 1) };
+                if let Some(turn) = looked.next_turn(now) {
+                    let ms = turn.duration_since(now.at).as_millis() as i64 - 1;
+                    let (at, time) = (turn - Duration::from_millis(1), now.time.get() + ms);
+                    let before = Now { at, time: UnixMs::new(time) };
                     prop_assert_eq!(&fronts(&presence, Viewer::Friend, before), &expected);
                 }
             }

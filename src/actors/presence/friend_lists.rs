@@ -40,14 +40,11 @@ impl FriendLists {
         Some(list.friends.clone())
     }
 
-    /// Keeps a user's.
+    /// Keeps a user's, which finds room if it is no longer than all that may be kept.
     pub(super) fn put(&mut self, user: UserNo, friends: Rc<[UserNo]>) {
         self.forget(user);
         let list = List { friends, used: false };
-        self.entries += list.entries();
-        self.lists.insert(user, list);
-        self.turns.push_back(user);
-        while self.entries > self.most
+        while self.entries + list.entries() > self.most
             && let Some(user) = self.turns.pop_front()
         {
             match self.lists.get_mut(&user) {
@@ -55,10 +52,12 @@ impl FriendLists {
                     list.used = false;
                     self.turns.push_back(user);
                 }
-                Some(_) => self.drop_list(user),
-                None => {}
+                _ => self.drop_list(user),
             }
         }
+        self.entries += list.entries();
+        self.lists.insert(user, list);
+        self.turns.push_back(user);
     }
 
     /// A user's is not what it was.
@@ -101,7 +100,7 @@ mod tests {
         assert_eq!(lists.get(user(2)), None);
         assert!(lists.get(user(3)).is_some());
         lists.put(user(4), list(0));
-        assert_eq!(lists.entries, 1, "two of five and one of one are more than ten");
+        assert_eq!(lists.entries, 6, "two of five and one of one are more than ten");
     }
 
     #[test]
