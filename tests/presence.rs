@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::chat::{App, Raw, key, now, patience, text};
 use common::node::{Node, Options, data_folder};
-use common::presence::{befriend, get, named, offline, told, without_last_seen};
+use common::presence::{befriend, get, get_one, named, offline, told, without_last_seen};
 use rookery::limits;
 use serde_json::{Value, json};
 
@@ -60,8 +60,8 @@ async fn a_friend_is_told_of_each_change_and_finds_the_same_by_asking() {
         (json!({"state": "online", "last_seen": "friends"}), there("bob", "online", "dnd")),
     ] {
         set(&mut bob, body).await;
-        assert_eq!(get(&mut alice, &["bob"]).await, [is_now.clone()]);
-        assert_eq!(get(&mut bob, &["bob"]).await, [is_now.clone()]);
+        assert_eq!(get_one(&mut alice, "bob").await, is_now);
+        assert_eq!(get_one(&mut bob, "bob").await, is_now);
         seen.push(told(&mut alice, "bob").await);
         expected.push(is_now);
     }
@@ -72,7 +72,7 @@ async fn a_friend_is_told_of_each_change_and_finds_the_same_by_asking() {
     assert_eq!((&busy["status"], &busy["text"]), (&json!("busy"), &json!("写代码 \"…\"")));
     bob.ok("logout", json!({})).await;
     let gone = told(&mut alice, "bob").await;
-    assert_eq!(get(&mut alice, &["bob"]).await, [gone.clone()]);
+    assert_eq!(get_one(&mut alice, "bob").await, gone);
     assert!(gone["last_seen_ms"].is_i64(), "{gone}");
     assert_eq!(without_last_seen(gone), offline("bob"));
 
@@ -80,7 +80,7 @@ async fn a_friend_is_told_of_each_change_and_finds_the_same_by_asking() {
     let mut bob = app.raw("bob", "other").await;
     let back = told(&mut alice, "bob").await;
     assert_eq!(back, busy);
-    assert_eq!(get(&mut bob, &["bob"]).await, [busy]);
+    assert_eq!(get_one(&mut bob, "bob").await, busy);
 }
 
 #[tokio::test]
@@ -101,8 +101,8 @@ async fn changes_within_a_second_are_told_as_one_and_a_reconnect_is_none() {
     for id in asked {
         assert!(bob.reply(id).await.get("ok").is_some());
     }
-    let at_last = get(&mut alice, &["bob"]).await;
-    assert_eq!([told(&mut alice, "bob").await], at_last[..]);
+    let at_last = get_one(&mut alice, "bob").await;
+    assert_eq!(told(&mut alice, "bob").await, at_last);
 
     // The same device again; the goodbye of its former connection comes late.
     let mut again = app.raw("bob", "main").await;
@@ -111,7 +111,7 @@ async fn changes_within_a_second_are_told_as_one_and_a_reconnect_is_none() {
     again.ok("ping", json!({})).await;
     set(&mut carol, json!({"status": "busy"})).await;
     assert_eq!(named(&mut alice).await, ["carol"]);
-    assert_eq!(get(&mut alice, &["bob"]).await, at_last);
+    assert_eq!(get_one(&mut alice, "bob").await, at_last);
 }
 
 #[tokio::test]
@@ -146,13 +146,13 @@ async fn who_is_invisible_is_offline_to_all_but_their_own_devices() {
 
     for other in [&mut alice, &mut carol] {
         assert_eq!(told(other, "bob").await, offline("bob"));
-        assert_eq!(get(other, &["bob"]).await, [offline("bob")]);
+        assert_eq!(get_one(other, "bob").await, offline("bob"));
         let watched = other.ok("presence.watch", json!({"users": ["bob"]})).await;
         assert_eq!(watched["presences"], json!([offline("bob")]));
     }
     let own = told(&mut tab, "bob").await;
     assert_eq!((&own["status"], &own["text"]), (&json!("invisible"), &json!("hiding")));
-    assert_eq!(get(&mut bob, &["bob"]).await, [own.clone()]);
+    assert_eq!(get_one(&mut bob, "bob").await, own);
 
     // Whatever such a user does, nobody hears of it, nor of coming back after the server's restart.
     set(&mut bob, json!({"state": "background"})).await;
@@ -162,13 +162,13 @@ async fn who_is_invisible_is_offline_to_all_but_their_own_devices() {
     set(&mut dave, json!({"status": "busy"})).await;
     assert_eq!(named(&mut alice).await, ["dave"]);
     assert_eq!(named(&mut carol).await, ["dave"]);
-    assert_eq!(get(&mut bob, &["bob"]).await[0]["status"], "invisible");
+    assert_eq!(get_one(&mut bob, "bob").await["status"], "invisible");
 
     assert!(node.stop().success());
     let node = Node::start_in(folder.path(), Options::default());
     let app = app.moved_to(&node);
     let (mut alice, mut bob) = (app.raw("alice", "main").await, app.raw("bob", "main").await);
-    assert_eq!(get(&mut alice, &["bob"]).await, [offline("bob")]);
+    assert_eq!(get_one(&mut alice, "bob").await, offline("bob"));
     set(&mut bob, json!({"status": "available"})).await;
     assert_eq!(told(&mut alice, "bob").await, there("bob", "online", "available"));
 }
@@ -230,8 +230,7 @@ async fn when_a_user_was_last_there_is_seen_by_those_whom_they_let() {
                 }
             },
         ];
-        let found =
-            [get(&mut alice, &[user]).await.remove(0), get(&mut carol, &[user]).await.remove(0)];
+        let found = [get_one(&mut alice, user).await, get_one(&mut carol, user).await];
         assert_eq!(told, found);
         let sees = found.map(|presence| {
             let last_seen = presence["last_seen_ms"].as_i64();
@@ -443,7 +442,7 @@ async fn after_a_restart_those_who_do_not_come_back_are_offline_since_then() {
     assert!(node.stop().success());
     let node = Node::start_in(folder.path(), Options::default());
     let mut alice = app.moved_to(&node).raw("alice", "main").await;
-    let gone = get(&mut alice, &["bob"]).await.remove(0);
+    let gone = get_one(&mut alice, "bob").await;
     assert!(gone["last_seen_ms"].as_i64().unwrap() > before - 60_000, "{gone}");
     assert_eq!(without_last_seen(gone), offline("bob"));
 }
@@ -463,7 +462,7 @@ async fn a_dead_link_is_offline_within_a_minute() {
         if let Ok(gone) = tokio::time::timeout(quiet, told(&mut alice, "bob")).await {
             break gone;
         }
-        let is_there = get(&mut alice, &["bob"]).await.remove(0)["state"] == "online";
+        let is_there = get_one(&mut alice, "bob").await["state"] == "online";
         assert!(is_there, "whoever is offline was told to be");
     };
 

@@ -32,6 +32,11 @@ pub async fn get(raw: &mut Raw, users: &[&str]) -> Vec<Value> {
     std::mem::take(presences)
 }
 
+/// How one user is, by asking.
+pub async fn get_one(raw: &mut Raw, user: &str) -> Value {
+    get(raw, &[user]).await.remove(0)
+}
+
 /// Makes somebody a friend.
 pub async fn befriend(raw: &mut Raw, user: &str) {
     let reply = raw.ok("friend.add", json!({"user": user})).await;
