@@ -62,6 +62,8 @@ pub const WATCH_MOST_S: u32 = 3_600;
 pub const STATUS_TEXT_BYTES: usize = 128;
 /// How long a device counts as there after it was last heard of. Its session ends earlier, when it is silent.
 pub const PRESENCE_LEASE: Duration = Duration::from_secs(60);
+/// How often the lease of a device that is heard of is renewed, at most.
+pub const PRESENCE_RENEWED_EVERY: Duration = Duration::from_secs(8);
 /// Changes of one user's presence within this time are told as one.
 pub const PRESENCE_JOINED: Duration = Duration::from_secs(1);
 /// How often a node tells of presence. The next three bound what one such turn costs.
@@ -308,8 +310,11 @@ pub const CLIENT_STABLE_AFTER: Duration = Duration::from_secs(30);
 pub const CLIENT_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 const _: () = assert!(IDLE_AFTER.as_secs() > 2 * HEARTBEAT_EVERY.as_secs());
-// A silent session says goodbye itself; a lease that ran out first would say so twice.
-const _: () = assert!(PRESENCE_LEASE.as_secs() > IDLE_AFTER.as_secs() + SESSION_TICK.as_secs());
+// A session that may still be silent for a while keeps its lease, however little of what it said was noted.
+const _: () = assert!(
+    PRESENCE_LEASE.as_secs()
+        >= IDLE_AFTER.as_secs() + PRESENCE_RENEWED_EVERY.as_secs() + 2 * SESSION_TICK.as_secs()
+);
 const _: () = assert!(PRESENCE_TICK.as_millis() * 10 <= PRESENCE_JOINED.as_millis());
 // A presence with all its platforms, words and names is shorter than 1 KiB.
 const _: () =

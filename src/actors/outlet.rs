@@ -3,8 +3,7 @@
 //! One for each session, so that its address is cloned once: each clone of an address would bring a slot of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -26,9 +25,6 @@ pub struct Outlet {
     address: Addr<SessionActor>,
     behind: Arc<AtomicBool>,
     ended: AtomicBool,
-    opened: Instant,
-    /// When its peer was last heard of, in milliseconds since `opened`.
-    heard_ms: AtomicU64,
 }
 
 impl Outlet {
@@ -40,9 +36,8 @@ impl Outlet {
         address: Addr<SessionActor>,
         behind: Arc<AtomicBool>,
     ) -> Self {
-        let (opened, heard_ms) = (Instant::now(), AtomicU64::new(0));
         let ended = AtomicBool::new(false);
-        Self { no, user, codec, address, behind, ended, opened, heard_ms }
+        Self { no, user, codec, address, behind, ended }
     }
 
     /// The session was ended by a decision: from now on it hands nothing to its socket but that it was.
@@ -53,17 +48,6 @@ impl Outlet {
     /// Whether the session was ended by a decision, which it may not have heard yet.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
-    }
-
-    /// Its peer was heard of at this time.
-    pub fn hear(&self, at: Instant) {
-        let after = u64::try_from(at.duration_since(self.opened).as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.fetch_max(after, Ordering::Relaxed);
-    }
-
-    /// When its peer was last heard of, as the session noted at the last look at its clocks.
-    pub fn heard(&self) -> Instant {
-        self.opened + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed))
     }
 
     /// Whether the session is still there.

@@ -119,12 +119,10 @@ impl Board {
         }
     }
 
-    /// Renews leases of a user's devices by when each was heard of. That is nothing to tell.
-    pub fn renew(&self, user: UserNo, heard: &[(LoginNo, Instant)], now: Now) {
+    /// The device that logged in as `generation` was heard of. That is nothing to tell.
+    pub fn renew(&self, user: UserNo, generation: LoginNo, heard: Instant, now: Now) {
         if let Some(mut entry) = self.users.get_mut(&user) {
-            for (generation, heard) in heard {
-                entry.presence.renew(*generation, *heard, now);
-            }
+            entry.presence.renew(generation, heard, now);
         }
     }
 

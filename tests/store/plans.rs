@@ -3,6 +3,7 @@
 use deadpool_postgres::Pool;
 use rookery::domain::login_policy::EndedBy;
 use rookery::domain::policy::Kind;
+use rookery::domain::presence::SeenTo;
 use rookery::ids::{
     AppId, ConversationNo, DeviceId, InboxSeq, Incarnation, Platform, Seq, UserId, UserNo,
 };
@@ -14,7 +15,7 @@ use rookery::store::logins::{self, Ask, Entered, Entering, Facts};
 use rookery::store::pairs::{self, From};
 use rookery::store::sessions::{self, Misfits, Which};
 use rookery::store::writer::Writer;
-use rookery::store::{conversations, inbox, members, users};
+use rookery::store::{conversations, friends, inbox, members, presence, users};
 
 use super::base::{Base, NODE, device, entering, id, now, stored};
 use super::group_base::{self, Change, Group, own_all_shards};
@@ -194,6 +195,46 @@ async fn the_hot_statements_read_no_table_from_end_to_end() {
         counts.retain(|(table, _)| table != "apps");
     }
     assert_eq!(after, before);
+    base.postgres.stop().await;
+}
+
+#[tokio::test]
+async fn the_statements_of_presence_read_no_table_from_end_to_end() {
+    let base = Base::start().await;
+    let alice = base.user("alice").await;
+    let client = base.connector.open().await.unwrap();
+    client.batch_execute(include_str!("many_friends.sql")).await.unwrap();
+    client.batch_execute("analyze").await.unwrap();
+    drop(client);
+    base.pool.close();
+    let before = counted(&base, "seq_scan").await;
+
+    let pool = base.connector.pool(1).unwrap();
+    let names: Vec<_> = (1..=500).map(|n| id(&format!("friend{n}"))).collect();
+    let found = users::resolve(&pool, AppId::DEFAULT, &names).await.unwrap();
+    let users: Vec<UserNo> = found.into_iter().flatten().collect();
+    assert_eq!(users.len(), names.len());
+    // More than five times each: then a plan that fits all values may be made.
+    for name in names.iter().take(10) {
+        presence::by_id(&pool, AppId::DEFAULT, Some(alice), &names).await.unwrap();
+        presence::by_id(&pool, AppId::DEFAULT, None, &names).await.unwrap();
+        assert_eq!(presence::by_number(&pool, &users).await.unwrap().len(), users.len());
+        presence::set(&pool, alice, None, Some(SeenTo::Nobody)).await.unwrap();
+        let left: Vec<_> = users.iter().map(|user| (*user, now())).collect();
+        presence::left(&pool, &left).await.unwrap();
+        assert_eq!(friends::numbers(&pool, &users[..100]).await.unwrap().len(), 100);
+        friends::add(&pool, AppId::DEFAULT, alice, name).await.unwrap();
+        assert_eq!(friends::page(&pool, alice, "", 50).await.unwrap().len(), 1);
+        friends::remove(&pool, alice, name).await.unwrap();
+    }
+    pool.close();
+
+    let read: Vec<_> = counted(&base, "seq_scan").await;
+    // The apps are so few that no index is worth a look.
+    let of_many = |counted: Vec<(String, i64)>| -> Vec<(String, i64)> {
+        counted.into_iter().filter(|(table, _)| table != "apps").collect()
+    };
+    assert_eq!(of_many(read), of_many(before));
     base.postgres.stop().await;
 }
 

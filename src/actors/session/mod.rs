@@ -221,6 +221,8 @@ pub struct SessionActor {
     known_inbox: InboxSeq,
     opened: Instant,
     heard: Instant,
+    /// Up to which sign of life the board was told of it.
+    shown: Instant,
 }
 
 impl SessionActor {
@@ -257,6 +259,7 @@ impl SessionActor {
                 known_inbox: InboxSeq::ZERO,
                 opened: now,
                 heard: now,
+                shown: now,
             }
         });
         SessionHandle { address }
@@ -433,9 +436,7 @@ impl Handler<ClockDue> for SessionActor {
 
     fn handle(&mut self, _: ClockDue, _: &mut Self::Context) {
         let now = Instant::now();
-        if let Some(outlet) = &self.outlet {
-            outlet.hear(self.heard);
-        }
+        self.renew_presence(now);
         if let Phase::Closing { since, .. } = self.phase {
             if now.duration_since(since) >= limits::CLOSE_WITHIN {
                 self.transport.cut();

@@ -1,14 +1,16 @@
 //! What a session asks about friends, and about who is there.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
-use super::SessionActor;
+use super::{Phase, SessionActor};
 use crate::actors::mailbox;
 use crate::actors::presence::Unwatch;
 use crate::actors::reads::Identity;
 use crate::actors::{errors, friends, presence_reads};
+use crate::limits;
 use crate::protocol::{Command, Empty, Reply};
 
 impl SessionActor {
@@ -59,6 +61,17 @@ impl SessionActor {
             }),
             // The session passes on no other command to this place.
             _ => self.reply(id, Err(errors::unavailable())),
+        }
+    }
+
+    /// The peer was heard of, so its device is there for longer. Told at times, for it is good for much longer.
+    pub(super) fn renew_presence(&mut self, now: Instant) {
+        let Phase::Open { who, .. } = &self.phase else { return };
+        let is_due = now.duration_since(self.shown) >= limits::PRESENCE_RENEWED_EVERY;
+        if is_due && self.heard > self.shown {
+            let shared = self.shared();
+            shared.board.renew(who.no, who.login_no, self.heard, shared.present());
+            self.shown = self.heard;
         }
     }
 

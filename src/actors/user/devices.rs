@@ -185,9 +185,9 @@ impl Devices {
     }
 
     /// The sessions that are in, or wait to come in.
-    pub(super) fn here(&self) -> impl Iterator<Item = (&SessionKey, &Arc<Outlet>)> {
-        let entering = self.entering.iter().map(|it| (it.attach.held.key(), &it.attach.outlet));
-        self.sessions.values().map(|slot| (slot.held.key(), &slot.outlet)).chain(entering)
+    pub(super) fn here(&self) -> impl Iterator<Item = &SessionKey> {
+        let entering = self.entering.iter().map(|entering| entering.attach.held.key());
+        self.sessions.values().map(|slot| slot.held.key()).chain(entering)
     }
 
     /// A session that is in.

@@ -550,7 +550,6 @@ impl Handler<IdleCheckDue> for UserActor {
             self.decide(Input::Ended(session), ctx);
         }
         self.sessions_moved();
-        self.renew_devices();
         self.look_behind();
         let needed =
             !self.devices.is_empty() || !self.sends.is_settled() || !self.receipts.is_empty();
