@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 use super::engine::Engine;
 use super::mailbox;
 use super::outlet::Outlet;
-use super::presence::{Unwatch, Watch};
+use super::presence::{Say, Unwatch, Watch};
 use super::reads::{Identity, admitted};
-use super::{user, wire};
+use super::{errors, user, wire};
 use crate::domain::intake::SessionNo;
 use crate::domain::presence::{Presence as Known, Viewer};
 use crate::ids::{AppId, UnixMs, UserId, UserNo};
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::protocol::{
     Code, ErrorBody, Presence, PresenceSet, PresenceUnwatch, PresenceWatch, Presences, Watching,
 };
-use crate::store::presence::{self, Asked};
+use crate::store::presence::{self, Asked, Said};
 
 /// Room in a frame for what stands around its rows, in bytes.
 const FRAME_BYTES: usize = 1024;
@@ -42,7 +42,7 @@ pub async fn as_app(
     of(engine, app, None, &distinct(users)).await
 }
 
-/// Carries out `presence.set` as the store is concerned, and answers it.
+/// Carries out `presence.set`, and answers it when the store has it.
 pub(super) async fn set(
     engine: &Engine,
     who: &Identity,
@@ -50,9 +50,8 @@ pub(super) async fn set(
 ) -> Result<Presences, ErrorBody> {
     let shared = engine.shared();
     let PresenceSet { state, status, text, until_ms, last_seen } = ask;
-    let now = shared.present();
     if let Some(until) = until_ms
-        && until <= now.time
+        && until <= shared.node.now()
     {
         let error = ErrorBody::new(Code::BadRequest, "expected a time in the future");
         return Err(error.field("until_ms"));
@@ -66,17 +65,24 @@ pub(super) async fn set(
     let status = status.map(|status| wire::status_of(status, text, until_ms));
     let seen_to = last_seen.map(wire::seen_to);
     if status.is_some() || seen_to.is_some() {
-        let set = presence::set(&shared.pool, who.no, status.as_ref(), seen_to);
-        let profile = admitted(shared, set).await?;
-        let now = shared.present();
-        shared.board.rewrite(who.no, |presence| presence.know(profile, now));
-        shared.board.was_set(who.no);
+        let (done, is_done) = oneshot::channel();
+        let say = Say { user: who.no, said: Said { status, seen_to }, done };
+        mailbox::tell(&shared.presence, say).map_err(|_| user::busy())?;
+        is_done.await.map_err(|_| errors::unavailable())?;
     }
     if let Some(state) = state {
-        let front = wire::front_of(state);
+        let (front, now) = (wire::front_of(state), shared.present());
         shared.board.rewrite(who.no, |presence| presence.set_front(who.login_no, front, now));
     }
-    of(engine, who.app, Some(who.no), std::slice::from_ref(&who.user)).await
+    match shared.board.read(who.no).filter(Known::is_known) {
+        Some(known) => {
+            let own = known.seen_by(Viewer::Own, shared.present());
+            shared.board.shown(who.no, Viewer::Own, &own);
+            Ok(Presences { presences: vec![wire::presence(&who.user, own)] })
+        }
+        // The store was not asked yet.
+        None => of(engine, who.app, Some(who.no), std::slice::from_ref(&who.user)).await,
+    }
 }
 
 /// Carries out `presence.watch`: what changes from now on is told, and how it is now is read after that.

@@ -6,13 +6,13 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 
 use super::StoreError;
-use super::query::{get, row, rows};
+use super::query::{get, rows};
 use crate::domain::presence::{Chosen, LAST_SEEN_TO_MS, Profile, SeenTo, Status};
 use crate::ids::{AppId, NodeId, UnixMs, UserId, UserNo};
 
 const PRESENCES_BY_ID: &str = include_str!("../../sql/queries/presences_by_id.sql");
 const PRESENCES_BY_NUMBER: &str = include_str!("../../sql/queries/presences_by_number.sql");
-const SET_PRESENCE: &str = include_str!("../../sql/queries/set_presence.sql");
+const SET_PRESENCES: &str = include_str!("../../sql/queries/set_presences.sql");
 const LEAVE_PRESENCES: &str = include_str!("../../sql/queries/leave_presences.sql");
 const LEAVE_PRESENCES_OF_NODE: &str = include_str!("../../sql/queries/leave_presences_of_node.sql");
 
@@ -59,20 +59,33 @@ pub async fn by_number(
     rows.iter().map(|row| Ok((UserNo::from_store(get(row, "user_no")?), profile(row)?))).collect()
 }
 
-/// Notes what a user says of themselves, and returns all of it as it stands. None leaves it as it is.
+/// What a user says of themselves from now on; none leaves it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// The status.
+    pub status: Option<Status>,
+    /// Who sees the last seen.
+    pub seen_to: Option<SeenTo>,
+}
+
+/// Notes what users say of themselves, no user twice, and returns all of it as it stands.
 pub async fn set(
     pool: &Pool,
-    user: UserNo,
-    status: Option<&Status>,
-    seen_to: Option<SeenTo>,
-) -> Result<Profile, StoreError> {
-    let chosen = status.map(|status| status.chosen.as_str());
-    let text = status.and_then(|status| status.text.as_deref());
-    let until = status.and_then(|status| status.until).map(UnixMs::get);
-    let seen_to = seen_to.map(SeenTo::as_str);
-    let row = row(pool, SET_PRESENCE, &[&user.get(), &chosen, &text, &until, &seen_to]).await?;
-    let row = row.ok_or_else(|| refused("setting a presence returned nothing"))?;
-    profile(&row)
+    users: &[(UserNo, Said)],
+) -> Result<HashMap<UserNo, Profile>, StoreError> {
+    let numbers: Vec<i64> = users.iter().map(|(user, _)| user.get()).collect();
+    let statuses = || users.iter().map(|(_, said)| said.status.as_ref());
+    let chosen: Vec<Option<&str>> = statuses().map(|it| it.map(|it| it.chosen.as_str())).collect();
+    let texts: Vec<Option<&str>> =
+        statuses().map(|it| it.and_then(|it| it.text.as_deref())).collect();
+    let untils: Vec<Option<i64>> =
+        statuses().map(|it| it.and_then(|it| it.until).map(UnixMs::get)).collect();
+    let seen_to: Vec<Option<&str>> =
+        users.iter().map(|(_, said)| said.seen_to.map(SeenTo::as_str)).collect();
+    let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+        &[&numbers, &chosen, &texts, &untils, &seen_to];
+    let rows = rows(pool, SET_PRESENCES, params).await?;
+    rows.iter().map(|row| Ok((UserNo::from_store(get(row, "user_no")?), profile(row)?))).collect()
 }
 
 /// Notes when users were last seen, no user twice.

@@ -13,6 +13,7 @@ use rookery::store::group_changes::GroupChanged;
 use rookery::store::groups::{self, Window};
 use rookery::store::logins::{self, Ask, Entered, Entering, Facts};
 use rookery::store::pairs::{self, From};
+use rookery::store::presence::Said;
 use rookery::store::sessions::{self, Misfits, Which};
 use rookery::store::writer::Writer;
 use rookery::store::{conversations, friends, inbox, members, presence, users};
@@ -219,7 +220,9 @@ async fn the_statements_of_presence_read_no_table_from_end_to_end() {
         presence::by_id(&pool, AppId::DEFAULT, Some(alice), &names).await.unwrap();
         presence::by_id(&pool, AppId::DEFAULT, None, &names).await.unwrap();
         assert_eq!(presence::by_number(&pool, &users).await.unwrap().len(), users.len());
-        presence::set(&pool, alice, None, Some(SeenTo::Nobody)).await.unwrap();
+        let said = Said { status: None, seen_to: Some(SeenTo::Nobody) };
+        let said: Vec<_> = users.iter().map(|user| (*user, said.clone())).collect();
+        assert_eq!(presence::set(&pool, &said).await.unwrap().len(), users.len());
         let left: Vec<_> = users.iter().map(|user| (*user, now())).collect();
         presence::left(&pool, &left).await.unwrap();
         assert_eq!(friends::numbers(&pool, &users[..100]).await.unwrap().len(), 100);

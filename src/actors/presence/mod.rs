@@ -2,8 +2,8 @@
 //! user's own devices.
 //!
 //! What it tells is a hint; the board is the truth. It works in turns that cost a bounded amount each, and what does not
-//! fit into one waits for the next, joined by then with what changed since. It also asks the store, many users at once,
-//! what those who came say of themselves, and notes when those who left were last seen.
+//! fit into one waits for the next, joined by then with what changed since. It also asks and tells the store, of many users
+//! at once, what they say of themselves, and when those who left were last seen.
 
 mod friend_lists;
 mod telling;
@@ -31,6 +31,7 @@ use crate::domain::intake::SessionNo;
 use crate::domain::presence::{Now, Profile};
 use crate::ids::{AppId, UnixMs, UserId, UserNo};
 use crate::limits;
+use crate::store::presence::Said;
 use crate::store::{StoreError, friends, presence};
 
 /// A session wants to hear of users.
@@ -61,6 +62,18 @@ pub struct Unwatch {
     pub done: Option<oneshot::Sender<()>>,
 }
 
+/// A user says something of themselves.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Say {
+    /// Who.
+    pub user: UserNo,
+    /// What.
+    pub said: Said,
+    /// Told when the store and the board have it; dropped when they could not be told.
+    pub done: oneshot::Sender<()>,
+}
+
 /// Two users have become friends, or have ceased to be.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -87,6 +100,13 @@ struct ProfilesRead {
 struct ListsRead {
     users: Vec<UserNo>,
     found: Result<HashMap<UserNo, Vec<UserNo>>, StoreError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SaidNoted {
+    done: Vec<oneshot::Sender<()>>,
+    outcome: Result<HashMap<UserNo, Profile>, StoreError>,
 }
 
 #[derive(Message)]
@@ -135,10 +155,15 @@ pub struct PresenceActor {
     /// Users whose friends moved while lists were read.
     stale: HashSet<UserNo>,
     telling: VecDeque<Telling>,
+    /// What users said and the store has yet to hear, with those who wait for that.
+    saying: HashMap<UserNo, (Said, Vec<oneshot::Sender<()>>)>,
+    /// The users of `saying`, in the order in which they came.
+    said_turns: VecDeque<UserNo>,
     /// When users who left were last seen, as the store has yet to hear. They stay on the board till then.
     left: HashMap<UserNo, UnixMs>,
     profiles: Job,
     reading: Job,
+    hearing: Job,
     noting: Job,
 }
 
@@ -164,9 +189,12 @@ impl PresenceActor {
             wanted_lists: VecDeque::new(),
             stale: HashSet::new(),
             telling: VecDeque::new(),
+            saying: HashMap::new(),
+            said_turns: VecDeque::new(),
             left: HashMap::new(),
             profiles: Job::default(),
             reading: Job::default(),
+            hearing: Job::default(),
             noting: Job::default(),
         })
     }
@@ -198,6 +226,22 @@ impl Handler<Unwatch> for PresenceActor {
         let Unwatch { session, users, done } = unwatch;
         self.watches.unwatch(session, users.as_deref());
         drop(done);
+    }
+}
+
+impl Handler<Say> for PresenceActor {
+    type Result = ();
+
+    fn handle(&mut self, Say { user, said, done }: Say, ctx: &mut Self::Context) {
+        let (all, waiting) = self.saying.entry(user).or_default();
+        // What was said before and is not yet written is as if it had been said with this.
+        all.status = said.status.or(all.status.take());
+        all.seen_to = said.seen_to.or(all.seen_to);
+        if waiting.is_empty() {
+            self.said_turns.push_back(user);
+        }
+        waiting.push(done);
+        self.note_said(self.now(), ctx);
     }
 }
 
@@ -257,6 +301,7 @@ impl Handler<TurnDue> for PresenceActor {
         }
         self.read_profiles(now, ctx);
         self.read_lists(now, ctx);
+        self.note_said(now, ctx);
         self.note_left(now, ctx);
         let waiting = self.board.moved() + self.listless.len() + self.telling.len();
         metrics::gauge!("rookery_presences_waiting").set(waiting as f64);
@@ -295,6 +340,26 @@ impl Handler<ListsRead> for PresenceActor {
                 self.begin_telling(change, friends);
             }
         }
+    }
+}
+
+impl Handler<SaidNoted> for PresenceActor {
+    type Result = ();
+
+    fn handle(&mut self, SaidNoted { done, outcome }: SaidNoted, ctx: &mut Self::Context) {
+        self.hearing.ended(outcome.as_ref().err());
+        let now = self.now();
+        if let Ok(profiles) = outcome {
+            for (user, profile) in profiles {
+                self.board.rewrite(user, |presence| presence.know(profile, now));
+                self.board.was_set(user);
+            }
+            for done in done {
+                // Whoever waited may be gone.
+                let _ = done.send(());
+            }
+        }
+        self.note_said(now, ctx);
     }
 }
 
@@ -429,6 +494,27 @@ impl PresenceActor {
             ListsRead { users, found }
         };
         ctx.spawn(read.into_actor(self).map(|read, _, ctx| ctx.notify(read)));
+    }
+
+    fn note_said(&mut self, now: Now, ctx: &mut Context<Self>) {
+        if !self.hearing.may_begin(now.at) || self.saying.is_empty() {
+            return;
+        }
+        let most = self.said_turns.len().min(limits::PRESENCE_BATCH);
+        let (mut all, mut done) = (Vec::with_capacity(most), Vec::new());
+        for user in self.said_turns.drain(..most) {
+            if let Some((said, waiting)) = self.saying.remove(&user) {
+                all.push((user, said));
+                done.extend(waiting);
+            }
+        }
+        self.hearing.is_running = true;
+        let pool = self.pool.clone();
+        let note = async move {
+            let outcome = reads::bounded(presence::set(&pool, &all)).await;
+            SaidNoted { done, outcome }
+        };
+        ctx.spawn(note.into_actor(self).map(|noted, _, ctx| ctx.notify(noted)));
     }
 
     fn note_left(&mut self, now: Now, ctx: &mut Context<Self>) {
