@@ -121,7 +121,7 @@ async fn who_asked_within_the_second_that_is_told_as_one_hears_how_it_ended() {
     let mut alice = alice_and_bob(&app).await;
 
     let mut bob = app.raw("bob", "main").await;
-    while get(&mut alice, &["bob"]).await[0]["state"] != "online" {}
+    while get_one(&mut alice, "bob").await["state"] != "online" {}
     bob.ok("logout", json!({})).await;
 
     // What was told before is that, too.
