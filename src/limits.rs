@@ -175,7 +175,7 @@ pub const REST_BODY_BYTES: usize = 256 * 1024;
 /// How long the body of a REST request may take to arrive.
 pub const REST_BODY_WITHIN: Duration = Duration::from_secs(10);
 /// REST requests of one node that are carried out at once; beyond it they are answered 503.
-pub const REST_AT_ONCE: usize = 256;
+pub const REST_AT_ONCE: usize = 128;
 /// How long a REST request may take to be carried out.
 pub const REST_WITHIN: Duration = Duration::from_secs(25);
 /// The longest `Idempotency-Key`, in characters.
@@ -336,6 +336,8 @@ const _: () =
 const _: () = assert!(BACKEND_ANSWER_WITHIN.as_secs() > OUTCOME_WITHIN.as_secs());
 const _: () = assert!(CHANGE_WITHIN.as_secs() < CLIENT_ANSWER_WITHIN.as_secs());
 const _: () = assert!(CHANGE_WITHIN.as_secs() < REST_WITHIN.as_secs());
+// Whatever backends ask, there is room for logins.
+const _: () = assert!(REST_AT_ONCE < READS_AT_ONCE);
 // A message of full size fits in the worst form that JSON may give it.
 const _: () = assert!(6 * CONTENT_BYTES < REST_BODY_BYTES);
 const _: () = assert!(CLIENT_HELD_BACK < PAGE_MAX);

@@ -10,19 +10,19 @@ use crate::ids::{ClientMsgId, UnixMs};
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS, schemars::JsonSchema))]
 pub enum Code {
-    /// The frame or a field of it is wrong; the message names the field and what was expected.
+    /// The frame, the request or a field of it is wrong; the message names the field and what was expected.
     BadRequest,
-    /// No command has that name.
+    /// No command has that name; over REST, the path does not know that method.
     UnknownCommand,
-    /// The frame is right but holds too much.
+    /// The frame or the request is right but holds too much.
     TooLarge,
-    /// The first command is `login`.
+    /// The first command is `login`; over REST, a request carries an API key.
     NotLoggedIn,
-    /// The token does not prove what it should.
+    /// The token, or the API key, does not prove what it should.
     BadToken,
-    /// The token's time has run out.
+    /// The time of the token, or of the API key, has run out.
     TokenExpired,
-    /// The rules say no.
+    /// The rules say no, or the API key lacks the scope.
     Forbidden,
     /// There is no such thing, or one that may not be seen.
     NotFound,
@@ -32,7 +32,7 @@ pub enum Code {
     Full,
     /// It clashes with what is there.
     Conflict,
-    /// The id is known with other content.
+    /// The id is known with other content, or the `Idempotency-Key` with another request.
     KeyReused,
     /// The id is older than the dedup window.
     StaleKey,

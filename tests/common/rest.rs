@@ -113,7 +113,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads an answer; none where it did not come whole.
+    pub fn parse(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
