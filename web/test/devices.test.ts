@@ -116,3 +116,58 @@ test("a token that has run out leads back to the sign-in, which says so", async 
 
   await page.getByRole("alert").getByText("The token has run out").waitFor();
 });
+
+test("revoked tokens lead back to the sign-in, which says that it takes a new one", async () => {
+  const alice = await Tab.signedIn(server, "alice-6");
+
+  await server.rest("POST", "/users/alice-6/revoke");
+
+  await alice.page.getByRole("alert").getByText("Sign in with a new token").waitFor();
+  assert.equal(await alice.page.getByLabel("User id").inputValue(), "alice-6");
+  await alice.page.getByLabel("Token").fill(await server.token("alice-6"));
+  await alice.page.getByRole("button", { name: "Sign in" }).click();
+  await alice.isOnline();
+});
+
+test("under a rule of one device the newest tab wins, and the other says why", async () => {
+  await withRules({ mode: "single", on_conflict: "newest_wins" }, async () => {
+    const first = await Tab.signedIn(server, "alice-7");
+    const second = await Tab.signedIn(server, "alice-7");
+
+    const ended = first.page.getByRole("alertdialog", { name: "Signed in elsewhere" });
+    await ended.getByText(/because you signed in on another device/).waitFor();
+    await first.page.reload();
+    await first.page.getByRole("alertdialog").getByText("was ended while this page was").waitFor();
+    assert.equal(await second.page.getByRole("alertdialog").count(), 0);
+  });
+});
+
+test("where newcomers are turned away, the page says who is in, and gets in when they are gone", async () => {
+  await withRules({ mode: "single", on_conflict: "refuse_newcomer" }, async () => {
+    const first = await Tab.signedIn(server, "alice-8");
+    const page = await (await freshBrowser()).newPage();
+    await page.goto(first.link);
+
+    const refused = page.getByRole("alertdialog", { name: "Signed in elsewhere" });
+    await refused.getByRole("list", { name: "Devices that are in" }).getByText("Chrome").waitFor();
+    await first.page.getByRole("button", { name: "Sign out" }).click();
+    await first.page.getByLabel("User id").waitFor();
+    await refused.getByRole("button", { name: "Try again" }).click();
+
+    await refused.waitFor({ state: "detached" });
+    await page.getByText("No conversations yet").waitFor();
+  });
+});
+
+/** Does `work` under other rules for logins than the usual ones. */
+async function withRules(rules: object, work: () => Promise<void>): Promise<void> {
+  await server.rest("PUT", "/app/login-policy", rules);
+  try {
+    await work();
+  } finally {
+    await server.rest("PUT", "/app/login-policy", {
+      mode: "per_class",
+      on_conflict: "newest_wins",
+    });
+  }
+}

@@ -198,3 +198,34 @@ test("a login with a token that has run out asks for another, once", async () =>
 
   assert.equal(endOf(await stubborn.is("ended")).error?.code, "token_expired");
 });
+
+test("a session whose token was revoked says so, and a new token opens another", async () => {
+  const old = await server.token("alice-9");
+  let token = old;
+  const alice = await Person.online(server, "alice-9", { token: () => token });
+  const ended = alice.is("ended");
+
+  await server.rest("POST", "/users/alice-9/revoke");
+
+  const { kicked, closeCode } = endOf(await ended);
+  assert.equal(kicked?.reason, "revoked");
+  assert.equal(closeCode, 4502);
+  const again = await Person.create(server, "alice-9", { token: () => old });
+  again.client.connect();
+  assert.equal(endOf(await again.is("ended")).error?.code, "bad_token");
+  token = await server.token("alice-9");
+  alice.client.connect();
+  await alice.is("online");
+});
+
+test("who is turned away for others that are in is told which", async () => {
+  await server.rest("PUT", "/app/login-policy", { mode: "single", on_conflict: "refuse_newcomer" });
+  await Person.online(server, "alice-10", on("laptop"));
+
+  const tablet = await Person.create(server, "alice-10", on("tablet"));
+  tablet.client.connect();
+
+  const { error } = endOf(await tablet.is("ended"));
+  assert.equal(error?.code, "conflict");
+  assert.deepEqual(error?.devices, [{ id: "laptop", platform: "web", name: "The laptop" }]);
+});

@@ -35,6 +35,7 @@ export class Server {
   #said: string[] = [];
   #http = "127.0.0.1:0";
   #inside = "127.0.0.1:0";
+  #key: string | undefined;
 
   static async start(): Promise<Server> {
     const server = new Server();
@@ -58,6 +59,24 @@ export class Server {
       ...["--user", user, "--data-dir", this.#folder],
       ...(expireS === undefined ? [] : ["--expire-s", `${expireS}`]),
     ]);
+    return stdout.trim();
+  }
+
+  /** Asks over REST, as the app's backend does. Fails when it is refused. */
+  async rest(method: "POST" | "PUT", path: string, body: object = {}): Promise<void> {
+    this.#key ??= await this.#makeKey();
+    const answer = await fetch(`http://${this.#http}/api/v1${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${this.#key}`, "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
+  }
+
+  async #makeKey(): Promise<string> {
+    const args = ["api-key", "create", "--name", "tests", "--data-dir", this.#folder];
+    const { stdout } = await run(binary(), args);
     return stdout.trim();
   }
 
