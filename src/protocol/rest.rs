@@ -56,7 +56,11 @@ pub struct LogQuery {
 /// A user who is to be there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "user": "alice" })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "user": "alice" }))
+)]
 pub struct NewUser {
     /// Its id, as your app knows it.
     pub user: UserId,
@@ -115,7 +119,11 @@ pub struct Kick {
 /// Whose presence is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "users": ["alice", "bob"] })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "users": ["alice", "bob"] }))
+)]
 pub struct PresenceOf {
     /// Of whom, at most 500; one who is named twice is answered once, one who does not exist as offline.
     #[serde(deserialize_with = "asked")]
@@ -126,7 +134,17 @@ pub struct PresenceOf {
 /// A group that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "group": "eng", "kind": "work", "name": "Engineering", "owner": "alice", "members": ["bob"] })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({
+        "group": "eng",
+        "kind": "work",
+        "name": "Engineering",
+        "owner": "alice",
+        "members": ["bob"],
+    }))
+)]
 pub struct NewGroup {
     /// The group's id; the server makes one when it is left out.
     #[serde(default)]
@@ -146,7 +164,11 @@ pub struct NewGroup {
 /// What of a group is to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "name": "Platform" })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "name": "Platform" }))
+)]
 pub struct GroupPatch {
     /// Its name from now on.
     pub name: GroupName,
@@ -155,7 +177,11 @@ pub struct GroupPatch {
 /// Users who are to become members of a group, or to be none any more.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "users": ["carol"] })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "users": ["carol"] }))
+)]
 pub struct GroupMembersChange {
     /// Who, at most 100; one who is named twice counts once.
     #[serde(deserialize_with = "few")]
@@ -182,7 +208,14 @@ fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UserId>, D::Err
 /// A message that the app's backend sends.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "to": "user:alice", "content": { "type": "text", "text": "Hello" } })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({
+        "to": "user:alice",
+        "content": { "type": "text", "text": "Hello" },
+    }))
+)]
 pub struct NewMessage {
     /// For whom it is sent; the app itself, as its user `system`, when left out.
     #[serde(default)]
@@ -270,7 +303,15 @@ pub struct LoginRules {
 /// The rules for logins as they shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "mode": "per_class", "on_conflict": "newest_wins", "caps": { "web": 10 } })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({
+        "mode": "per_class",
+        "on_conflict": "newest_wins",
+        "caps": { "web": 10 },
+    }))
+)]
 pub struct NewLoginRules {
     /// Which devices of one user may be online together.
     pub mode: LoginMode,
@@ -331,7 +372,11 @@ pub enum OnOff {
 /// What the other side of a conversation hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(example = serde_json::json!({ "read": "on" })))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(example = serde_json::json!({ "read": "on" }))
+)]
 pub struct Receipts {
     /// Whether the other side is told how far one has read.
     pub read: OnOff,

@@ -37,14 +37,18 @@ mod tests {
     const COMPONENTS: &str = "/components/schemas";
 
     const ABOUT: &str = "\
-        What an app's backend does in Rookery: users, groups, messages, sessions and settings of one app.\n\n\
-        Every request carries an API key, `Authorization: Bearer rk_…`, as `rookery api-key create` prints it. A key is of one \
-        app, has scopes, and expires.\n\n\
-        An error is a problem of RFC 9457 with a stable `code`, the same as over the WebSocket; where a field is wrong, `field` \
-        names it. A status of 503 says in `Retry-After` when to try again. Lists are read by page: pass a page's `next` \
-        as `after`; a page without `next` is the last. Logs are read by number, with `after` or `before`.\n\n\
-        Each POST may carry an `Idempotency-Key`: sent again within 24 hours it is not carried out again, and gets the same \
-        answer. What was refused is not kept, and may be tried again under the same key.";
+        What an app's backend does in Rookery: users, groups, messages, sessions and settings \
+        of one app.\n\n\
+        Every request carries an API key, `Authorization: Bearer rk_…`, as `rookery api-key \
+        create` prints it. A key is of one app, has scopes, and expires.\n\n\
+        An error is a problem of RFC 9457 with a stable `code`, the same as over the \
+        WebSocket; where a field is wrong, `field` names it. A status of 503 says in \
+        `Retry-After` when to try again. Lists are read by page: pass a page's `next` as \
+        `after`; a page without `next` is the last. Logs are read by number, with `after` or \
+        `before`.\n\n\
+        Each POST may carry an `Idempotency-Key`: sent again within 24 hours it is not \
+        carried out again, and gets the same answer. What was refused is not kept, and may be \
+        tried again under the same key.";
 
     /// Reads and answers differ: what has a default may be left out of a body, and is always in an answer.
     struct Schemas {
@@ -102,7 +106,7 @@ mod tests {
                 "content": { "application/problem+json": { "schema": problem } },
             },
             "Later": {
-                "description": "Not now: `Retry-After` says when. With the code `outcome_unknown` it may have been done.",
+                "description": "Not now: `Retry-After` says when. With `outcome_unknown` it may have been done.",
                 "headers": headers(&[REQUEST_ID, RETRY_AFTER]),
                 "content": { "application/problem+json": { "schema": problem } },
             },
@@ -263,11 +267,14 @@ mod tests {
     }
 
     fn key_parameter() -> Value {
+        let about = "Names the request, so that it can be sent again without being carried out again. \
+                     Kept for 24 hours.";
+        let pattern = format!("^[!-~]{{1,{}}}$", limits::IDEMPOTENCY_KEY_BYTES);
         json!({
             "name": IDEMPOTENCY_KEY,
             "in": "header",
-            "description": "Names the request, so that it can be sent again without being carried out again. Kept for 24 hours.",
-            "schema": { "type": "string", "pattern": format!("^[!-~]{{1,{}}}$", limits::IDEMPOTENCY_KEY_BYTES) },
+            "description": about,
+            "schema": { "type": "string", "pattern": pattern },
         })
     }
 
