@@ -261,12 +261,19 @@ fn the_app_s_settings_are_shown_and_changed() {
     let mut at_once = single.clone();
     at_once["apply_now"] = json!(true);
     assert_eq!(backend.send("PUT", "/app/login-policy", &at_once).done(200)["ended"], 0);
+    let short = backend.send("PUT", "/app/login-policy", &json!({ "mode": "all" })).done(200);
+    assert_eq!(
+        (&short["on_conflict"], &short["caps"]["web"]),
+        (&json!("newest_wins"), &json!(10)),
+        "what is left out is as in an app that set nothing"
+    );
     for (wrong, field) in [
         (json!({ "mode": "double", "on_conflict": "newest_wins" }), "mode"),
         (json!({ "mode": "single", "on_conflict": "newest_wins", "caps": { "web": 0 } }), "caps"),
         (json!({ "mode": "single", "on_conflict": "newest_wins", "caps": { "web": 65 } }), "caps"),
         (json!({ "mode": "single", "on_conflict": "newest_wins", "caps": { "tv": 1 } }), "caps"),
-        (json!({ "mode": "single" }), "on_conflict"),
+        (json!({ "mode": "single", "on_conflict": "oldest_wins" }), "on_conflict"),
+        (json!({ "on_conflict": "newest_wins" }), "mode"),
     ] {
         let refused = backend.send("PUT", "/app/login-policy", &wrong);
         assert!(refused.refused(400, "bad_request").starts_with(field), "{wrong}");

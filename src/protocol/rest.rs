@@ -274,11 +274,12 @@ pub enum LoginMode {
 }
 
 /// Who gives way when a login meets sessions that it may not be online with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum LoginConflict {
     /// Those that are in.
+    #[default]
     NewestWins,
     /// The one that wants to come in.
     RefuseNewcomer,
@@ -315,7 +316,8 @@ pub struct LoginRules {
 pub struct NewLoginRules {
     /// Which devices of one user may be online together.
     pub mode: LoginMode,
-    /// Who gives way.
+    /// Who gives way; those that are in, when it is left out.
+    #[serde(default)]
     pub on_conflict: LoginConflict,
     /// How many sessions a user may have on each platform, 1 to 64; 10 for web and 3 for every other one that is left out.
     #[serde(default, deserialize_with = "caps")]
