@@ -6,6 +6,7 @@
 //! at once, what they say of themselves, and when those who left were last seen.
 
 mod friend_lists;
+mod jobs;
 mod telling;
 mod watches;
 
@@ -19,6 +20,7 @@ use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 
 use self::friend_lists::FriendLists;
+use self::jobs::Job;
 use self::telling::{Batches, Budget, Change, Row, Telling};
 use self::watches::Watches;
 use super::mailbox;
@@ -28,11 +30,10 @@ use super::registry::Directory;
 use crate::cluster::node::Node;
 use crate::cluster::presence::{Board, News};
 use crate::domain::intake::SessionNo;
-use crate::domain::presence::{Now, Profile};
+use crate::domain::presence::Now;
 use crate::ids::{AppId, UnixMs, UserId, UserNo};
 use crate::limits;
-use crate::store::presence::Said;
-use crate::store::{StoreError, friends, presence};
+use crate::store::presence::{self, Said};
 
 /// A session wants to hear of users.
 #[derive(Message)]
@@ -87,55 +88,6 @@ pub struct EveryoneLeaves;
 #[derive(Message)]
 #[rtype(result = "()")]
 struct TurnDue;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct ProfilesRead {
-    users: Vec<UserNo>,
-    found: Result<HashMap<UserNo, Profile>, StoreError>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct ListsRead {
-    users: Vec<UserNo>,
-    found: Result<HashMap<UserNo, Vec<UserNo>>, StoreError>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct SaidNoted {
-    done: Vec<oneshot::Sender<()>>,
-    outcome: Result<HashMap<UserNo, Profile>, StoreError>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct LeftNoted {
-    users: Vec<(UserNo, UnixMs)>,
-    outcome: Result<(), StoreError>,
-}
-
-/// One job at a time with the store; after a failure it rests.
-#[derive(Default)]
-struct Job {
-    is_running: bool,
-    rests_until: Option<Instant>,
-}
-
-impl Job {
-    fn may_begin(&self, now: Instant) -> bool {
-        !self.is_running && self.rests_until.is_none_or(|until| until <= now)
-    }
-
-    fn ended(&mut self, failed: Option<&StoreError>) {
-        self.is_running = false;
-        self.rests_until = failed.map(|_| Instant::now() + limits::RETRY_AFTER);
-        if let Some(error) = failed {
-            tracing::debug!(%error, "presence found the store away");
-        }
-    }
-}
 
 /// The teller of presence.
 pub struct PresenceActor {
@@ -308,76 +260,6 @@ impl Handler<TurnDue> for PresenceActor {
     }
 }
 
-impl Handler<ProfilesRead> for PresenceActor {
-    type Result = ();
-
-    fn handle(&mut self, ProfilesRead { users, found }: ProfilesRead, _: &mut Self::Context) {
-        self.profiles.ended(found.as_ref().err());
-        let Ok(mut found) = found else { return self.board.give_back_unknown(users) };
-        let now = self.now();
-        for user in users {
-            let profile = found.remove(&user).unwrap_or(Profile::NONE);
-            self.board.rewrite(user, |presence| presence.know(profile, now));
-        }
-    }
-}
-
-impl Handler<ListsRead> for PresenceActor {
-    type Result = ();
-
-    fn handle(&mut self, ListsRead { users, found }: ListsRead, _: &mut Self::Context) {
-        self.reading.ended(found.as_ref().err());
-        let stale = std::mem::take(&mut self.stale);
-        let Ok(mut found) = found else { return self.wanted_lists.extend(users) };
-        for user in users {
-            if stale.contains(&user) {
-                self.wanted_lists.push_back(user);
-                continue;
-            }
-            let friends: Rc<[UserNo]> = found.remove(&user).unwrap_or_default().into();
-            self.lists.put(user, friends.clone());
-            if let Some(change) = self.listless.remove(&user) {
-                self.begin_telling(change, friends);
-            }
-        }
-    }
-}
-
-impl Handler<SaidNoted> for PresenceActor {
-    type Result = ();
-
-    fn handle(&mut self, SaidNoted { done, outcome }: SaidNoted, ctx: &mut Self::Context) {
-        self.hearing.ended(outcome.as_ref().err());
-        let now = self.now();
-        if let Ok(profiles) = outcome {
-            for (user, profile) in profiles {
-                self.board.rewrite(user, |presence| presence.know(profile, now));
-                self.board.was_set(user);
-            }
-            for done in done {
-                // Whoever waited may be gone.
-                let _ = done.send(());
-            }
-        }
-        self.note_said(now, ctx);
-    }
-}
-
-impl Handler<LeftNoted> for PresenceActor {
-    type Result = ();
-
-    fn handle(&mut self, LeftNoted { users, outcome }: LeftNoted, _: &mut Self::Context) {
-        self.noting.ended(outcome.as_ref().err());
-        for (user, seen) in users {
-            match outcome {
-                Ok(()) => self.board.forget(user),
-                // One who left again meanwhile did so later.
-                Err(_) => drop(self.left.entry(user).or_insert(seen)),
-            }
-        }
-    }
-}
-
 impl PresenceActor {
     fn now(&self) -> Now {
         Now { at: Instant::now(), time: self.node.now() }
@@ -462,74 +344,5 @@ impl PresenceActor {
         if !friends.is_empty() || !watchers.is_empty() {
             self.telling.push_back(Telling::new(change, friends, watchers));
         }
-    }
-
-    fn read_profiles(&mut self, now: Now, ctx: &mut Context<Self>) {
-        if !self.profiles.may_begin(now.at) {
-            return;
-        }
-        let users = self.board.take_unknown(limits::PRESENCE_BATCH);
-        if users.is_empty() {
-            return;
-        }
-        self.profiles.is_running = true;
-        let pool = self.pool.clone();
-        let read = async move {
-            let found = reads::bounded(presence::by_number(&pool, &users)).await;
-            ProfilesRead { users, found }
-        };
-        ctx.spawn(read.into_actor(self).map(|read, _, ctx| ctx.notify(read)));
-    }
-
-    fn read_lists(&mut self, now: Now, ctx: &mut Context<Self>) {
-        if !self.reading.may_begin(now.at) || self.wanted_lists.is_empty() {
-            return;
-        }
-        let most = self.wanted_lists.len().min(limits::FRIEND_LISTS_AT_ONCE);
-        let users: Vec<UserNo> = self.wanted_lists.drain(..most).collect();
-        self.reading.is_running = true;
-        let pool = self.pool.clone();
-        let read = async move {
-            let found = reads::bounded(friends::numbers(&pool, &users)).await;
-            ListsRead { users, found }
-        };
-        ctx.spawn(read.into_actor(self).map(|read, _, ctx| ctx.notify(read)));
-    }
-
-    fn note_said(&mut self, now: Now, ctx: &mut Context<Self>) {
-        if !self.hearing.may_begin(now.at) || self.saying.is_empty() {
-            return;
-        }
-        let most = self.said_turns.len().min(limits::PRESENCE_BATCH);
-        let (mut all, mut done) = (Vec::with_capacity(most), Vec::new());
-        for user in self.said_turns.drain(..most) {
-            if let Some((said, waiting)) = self.saying.remove(&user) {
-                all.push((user, said));
-                done.extend(waiting);
-            }
-        }
-        self.hearing.is_running = true;
-        let pool = self.pool.clone();
-        let note = async move {
-            let outcome = reads::bounded(presence::set(&pool, &all)).await;
-            SaidNoted { done, outcome }
-        };
-        ctx.spawn(note.into_actor(self).map(|noted, _, ctx| ctx.notify(noted)));
-    }
-
-    fn note_left(&mut self, now: Now, ctx: &mut Context<Self>) {
-        if !self.noting.may_begin(now.at) || self.left.is_empty() {
-            return;
-        }
-        let some: Vec<UserNo> = self.left.keys().copied().take(limits::PRESENCE_BATCH).collect();
-        let take = |user| self.left.remove(&user).map(|seen| (user, seen));
-        let users: Vec<_> = some.into_iter().filter_map(take).collect();
-        self.noting.is_running = true;
-        let pool = self.pool.clone();
-        let note = async move {
-            let outcome = reads::bounded(presence::left(&pool, &users)).await;
-            LeftNoted { users, outcome }
-        };
-        ctx.spawn(note.into_actor(self).map(|noted, _, ctx| ctx.notify(noted)));
     }
 }
