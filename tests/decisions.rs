@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use common::chat::{App, Raw, WAYS, key, patience, text};
 use common::node::{Node, Options, data_folder};
 use common::rest::Backend;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rookery::client::raw::{Opening, Transport};
 use rookery::limits;
@@ -271,4 +272,34 @@ async fn a_crash_leaves_nobody_in_who_could_keep_others_out() {
     let online = |row: &Value| row["online"].as_bool().unwrap();
     let online: Vec<bool> = devices["devices"].as_array().unwrap().iter().map(online).collect();
     assert_eq!(online, [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_logs_in_from_everywhere_at_once_keeps_nobody_else_waiting() {
+    const AT_ONCE: usize = 300;
+    let node = Node::start();
+    let app = App::of(&node);
+    let mut flood = Vec::new();
+    for nth in 0..AT_ONCE {
+        flood.push((app.connect().await, app.login("mallory", &format!("tab-{nth}"))));
+    }
+    let mut alice = app.connect().await;
+    for (raw, login) in &mut flood {
+        raw.0.submit("login", login.clone()).await.unwrap();
+    }
+
+    alice.ok("login", app.login("alice", "tab")).await;
+
+    // Hers was asked for last, and mallory's are decided one after the other.
+    let (last, _) = flood.last_mut().unwrap();
+    assert!(last.0.frame().now_or_never().is_none(), "alice had to wait for all of mallory");
+    for (raw, _) in &mut flood {
+        // One that lost before it was answered is closed.
+        let _ = patience("a login", raw.0.reply(1)).await;
+    }
+    let mut stay = 0;
+    for (raw, _) in &mut flood {
+        stay += usize::from(is_in(raw).await);
+    }
+    assert_eq!(stay, 10, "the cap of browsers");
 }
