@@ -314,7 +314,7 @@ test("a session that is taken over says so over an open form, which is there aft
   const warning = alice.page.getByRole("alertdialog", { name: "Signed in elsewhere" });
   await warning.waitFor();
   await alice.page.keyboard.press("Escape");
-  await warning.getByRole("button", { name: "Use it here" }).click();
+  await warning.getByRole("button", { name: "Log in here" }).click();
   await warning.waitFor({ state: "detached" });
   await alice.isOnline();
 
