@@ -54,15 +54,21 @@ pub async fn change_phones(main: Client, options: Options, me: usize, load: Arc<
             let device = phones.device();
             while !is_done(main.kick(&device).await).await {}
             phones.kicks += 1;
+            assert_decided(&end_of(&mut told).await);
         } else {
-            let (second, mut told) = phones.log_in(&options).await;
-            is_over(&mut told, second.log_out()).await;
-        }
-        // It stays away, whether it heard of that at once or only when it came back.
-        match end_of(&mut told).await {
-            Ended::Kicked { reason: KickReason::Policy | KickReason::Kicked, .. }
-            | Ended::Overtaken(_) => {}
-            other => panic!("a phone ended otherwise: {other:?}"),
+            let (second, mut of_second) = phones.log_in(&options).await;
+            tokio::select! {
+                // It stays away, whether it heard of that at once or only when it came back.
+                ended = end_of(&mut told) => {
+                    assert_decided(&ended);
+                    is_over(&mut of_second, second.log_out()).await;
+                }
+                // Both were away, and the first was back before the second: then that one gives way.
+                ended = end_of(&mut of_second) => {
+                    assert!(matches!(ended, Ended::Overtaken(_)), "{ended:?}");
+                    is_over(&mut told, first.clone().log_out()).await;
+                }
+            }
         }
         for said in last_words {
             let key = said.client_msg_id;
@@ -87,6 +93,15 @@ impl Phones {
         let login = Client::connect(Options { device, ..options.clone() });
         tokio::time::timeout(GIVE_UP_AFTER, login).await.expect("a login").expect("it comes in")
     }
+}
+
+/// By another login or by a command, not by anything else.
+fn assert_decided(ended: &Ended) {
+    let is_kicked = matches!(
+        ended,
+        Ended::Kicked { reason: KickReason::Policy | KickReason::Kicked, .. } | Ended::Overtaken(_)
+    );
+    assert!(is_kicked, "a phone ended otherwise: {ended:?}");
 }
 
 async fn end_of(updates: &mut Updates) -> Ended {
