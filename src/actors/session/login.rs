@@ -174,6 +174,8 @@ impl SessionActor {
         self.reply(command, Err(error));
         self.phase = Phase::Fresh;
         if let Some(code) = close {
+            // It was acked nothing, so a decision that ended it meanwhile takes back nothing that it is told here.
+            self.unsubscribe();
             self.close(code);
         }
         self.make_room();

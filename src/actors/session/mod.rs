@@ -392,10 +392,18 @@ impl Handler<Kick> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Kick { why, by, at }: Kick, _: &mut Self::Context) {
-        // One that is closing for another reason still holds acks that must not go out.
-        self.outbound.clear();
-        if matches!(self.phase, Phase::Closing { .. }) {
-            return self.pump();
+        match self.phase {
+            // Refused at its login, or ended by an earlier decision: it holds no acks, and is told why already.
+            Phase::Closing {
+                code: CloseCode::Kicked | CloseCode::Revoked | CloseCode::Banned,
+                ..
+            } => return self.pump(),
+            // One that is closing for another reason still holds acks that must not go out.
+            Phase::Closing { .. } => {
+                self.outbound.clear();
+                return self.pump();
+            }
+            _ => self.outbound.clear(),
         }
         tracing::info!(session = self.no.0, ?why, "ended by a decision");
         self.unsubscribe();
