@@ -87,6 +87,39 @@ async fn a_phone_that_was_pushed_out_comes_back_only_when_a_person_wants_it() {
     by_hand.ok("ping", json!({})).await;
 }
 
+/// Loses a device's link, and waits until that is known.
+async fn lose(raw: Raw, device: &str, witness: &mut Raw) {
+    drop(raw);
+    let is_gone = |page: &Value| listed(page).contains(&(device.to_owned(), false));
+    while !is_gone(&witness.ok("device.list", json!({})).await) {}
+}
+
+#[tokio::test]
+async fn of_two_phones_that_were_both_away_the_one_that_a_person_logged_in_last_comes_back() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let mut tab = log_in(&app, "alice", "tab", "web").await;
+    let resume = |device: &str, opened: &Value| {
+        let mut resume = login(&app, "alice", device, "ios");
+        resume["resume"] = json!({"login_no": opened["login_no"]});
+        resume
+    };
+    let mut first = app.connect().await;
+    let opened_first = first.ok("login", login(&app, "alice", "first", "ios")).await;
+    lose(first, "first", &mut tab).await;
+    let mut second = app.connect().await;
+    let opened_second = second.ok("login", login(&app, "alice", "second", "ios")).await;
+    lose(second, "second", &mut tab).await;
+
+    let mut first = app.connect().await;
+    assert_eq!(first.code("login", resume("first", &opened_first)).await, "conflict");
+    assert_eq!(first.closed().await, 4501);
+
+    let mut second = app.connect().await;
+    second.ok("login", resume("second", &opened_second)).await;
+    second.ok("ping", json!({})).await;
+}
+
 #[tokio::test]
 async fn a_link_that_was_lost_is_gone_on_with() {
     let node = Node::start();

@@ -229,7 +229,7 @@ pub struct Newcomer {
 pub enum Decision {
     /// It comes in, and for it these sessions end.
     In {
-        /// By policy.
+        /// By policy: those that are in, and those that are away and must not come back by themselves.
         ends: Vec<Known>,
     },
     /// It goes on with a session that was ended, or would push out one that is newer: it has to stop.
@@ -269,7 +269,7 @@ pub fn decide(policy: &LoginPolicy, known: &[Known], newcomer: &Newcomer) -> Dec
     in_way.sort_unstable_by_key(|other| other.login_no);
     let in_way: Vec<Known> = in_way.into_iter().cloned().collect();
     if in_way.is_empty() {
-        return Decision::In { ends: in_way };
+        return comes_in(policy, known, newcomer, in_way);
     }
     if policy.on_conflict == OnConflict::RefuseNewcomer {
         return Decision::Refused { by: in_way };
@@ -277,7 +277,26 @@ pub fn decide(policy: &LoginPolicy, known: &[Known], newcomer: &Newcomer) -> Dec
     if newcomer.resumes.is_some_and(|resumed| in_way.iter().any(|it| it.login_no >= resumed)) {
         return Decision::Lost;
     }
-    Decision::In { ends: in_way }
+    comes_in(policy, known, newcomer, in_way)
+}
+
+/// Lets it in. Rivals that are away at this moment end as well: coming back by themselves they would push it out, or keep
+/// it out when it is away in its turn.
+fn comes_in(
+    policy: &LoginPolicy,
+    known: &[Known],
+    newcomer: &Newcomer,
+    mut ends: Vec<Known>,
+) -> Decision {
+    let away = known.iter().filter(|other| {
+        other.session == Session::Over
+            && (other.platform, &other.device) != (newcomer.platform, &newcomer.device)
+            && policy.mode.parts(newcomer.platform, other.platform)
+            && newcomer.resumes.is_none_or(|resumed| other.login_no < resumed)
+    });
+    ends.extend(away.cloned());
+    ends.sort_unstable_by_key(|other| other.login_no);
+    Decision::In { ends }
 }
 
 /// Which sessions have to end for the rest to fit a policy: the newest stay.
@@ -460,6 +479,21 @@ mod tests {
         assert_eq!(decide(&per_class, &[own.clone(), newer], &resume), Decision::Lost);
         let older = is_in(Platform::Android, "older", 3);
         assert_ends(&decide(&per_class, &[own, older], &resume), &["older"]);
+    }
+
+    #[test]
+    fn a_rival_that_was_away_when_a_person_logged_in_does_not_come_back_by_itself() {
+        let per_class = policy(Mode::PerClass);
+        let away = |name, login_no| known(Platform::Ios, name, login_no, Session::Over);
+        let tab = known(Platform::Web, "tab", 2, Session::Over);
+
+        let decision =
+            decide(&per_class, &[away("first", 1), tab], &newcomer(Platform::Ios, "second"));
+
+        assert_ends(&decision, &["first"]);
+        // Nor does what comes back by itself end what came later.
+        let resume = resuming(Platform::Ios, "first", 1);
+        assert_ends(&decide(&per_class, &[away("first", 1), away("second", 3)], &resume), &[]);
     }
 
     #[test]

@@ -264,7 +264,7 @@ pub async fn online(
 /// A session, as a sweep finds it.
 pub type OfNode = (UserNo, Platform, DeviceId, LoginNo);
 
-/// Sessions that are in at this incarnation of a node for more than a minute, by user: about so many, all of a user or none.
+/// Sessions that are in at a node, of this incarnation or a former one, for more than a minute, by user: about so many, all of a user or none.
 pub async fn of_node(
     pool: &Pool,
     node: NodeId,
