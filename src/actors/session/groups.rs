@@ -226,8 +226,8 @@ pub(super) async fn first_sync(
     ask: &crate::protocol::Sync,
 ) -> Result<Synced, ErrorBody> {
     // Its user knows it by now, so that whatever ends it from here on reaches it; what did before shows in the store.
-    let (_, before) =
-        futures_util::try_join!(reads::stands(engine, who), group_reads::own_groups(engine, who))?;
+    reads::stands(engine, who).await?;
+    let before = group_reads::own_groups(engine, who).await?;
     subscribe(engine, who, outlet, &before).await?;
     let synced = reads::sync(engine, who, ask).await?;
     if before.is_empty() {
