@@ -75,7 +75,8 @@ impl SessionActor {
                     ended.map(Reply::DevicesEnded)
                 });
             }
-            _ => {}
+            // The session passes on no other command to this place.
+            _ => self.reply(id, Err(errors::unavailable())),
         }
     }
 
