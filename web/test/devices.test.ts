@@ -64,6 +64,8 @@ test("all others are ended at once, after a question", async () => {
   await dialog.getByRole("button", { name: "Log out all others" }).click();
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await dialog.getByRole("button", { name: "Log out all others" }).click();
+  // The focus follows the question in a moment, to the button that says yes.
+  await dialog.locator("button:focus", { hasNotText: "Log out all others" }).waitFor();
   await alice.page.keyboard.press("Enter");
 
   for (const state of await Promise.all(ends)) {
