@@ -24,7 +24,7 @@ pub(super) struct Apps {
     /// Where an app says nothing of its own.
     read_receipts: ReadReceipts,
     settings: RwLock<HashMap<AppId, AppSettings>>,
-    /// Locked while keys are read, so that a wave of logins reads them once.
+    /// Locked while the keys of an app that is there are read, so that a wave of logins reads them once.
     keys: Mutex<HashMap<AppId, Keys>>,
 }
 
@@ -94,33 +94,40 @@ impl Apps {
             usersig::verify(token, &keys.secrets, app, user, now, limits::TOKEN_VALIDITY_S)
         };
         let asked = Instant::now();
-        let keys = self.keys(app, asked - limits::APP_KEYS_FOR).await?;
+        if self.known(app).is_none() {
+            // Anybody can name an app that is not there, and nobody else shall wait for that.
+            let keys = self.read_keys(app).await?;
+            return check(&keys).map_err(NotVerified::Token);
+        }
+        let keys = self.keys(app, |keys| keys.read_at + limits::APP_KEYS_FOR >= asked).await?;
         match check(&keys) {
             // It may be signed with a key that is newer than those.
             Err(TokenError::Bad(_)) if keys.read_at < asked => {
-                let keys = self.keys(app, asked).await?;
+                let keys = self.keys(app, |keys| keys.read_at >= asked).await?;
                 check(&keys).map_err(NotVerified::Token)
             }
             outcome => outcome.map_err(NotVerified::Token),
         }
     }
 
-    /// The keys as they were read at `since` or later.
-    async fn keys(&self, app: AppId, since: Instant) -> Result<Keys, NotVerified> {
+    /// The keys of an app that is there, read now unless they are fresh.
+    async fn keys(
+        &self,
+        app: AppId,
+        is_fresh: impl Fn(&Keys) -> bool,
+    ) -> Result<Keys, NotVerified> {
         let mut known = self.keys.lock().await;
-        if let Some(keys) = known.get(&app).filter(|keys| keys.read_at >= since) {
+        if let Some(keys) = known.get(&app).filter(|keys| is_fresh(keys)) {
             return Ok(keys.clone());
         }
-        let read_at = Instant::now();
-        let secrets: Arc<[String]> =
-            apps::keys(&self.pool, app).await.map_err(NotVerified::Store)?.into();
-        let keys = Keys { secrets, read_at };
-        // An app that is not there is not remembered: anybody can name one.
-        if keys.secrets.is_empty() {
-            known.remove(&app);
-        } else {
-            known.insert(app, keys.clone());
-        }
+        let keys = self.read_keys(app).await?;
+        known.insert(app, keys.clone());
         Ok(keys)
+    }
+
+    async fn read_keys(&self, app: AppId) -> Result<Keys, NotVerified> {
+        let read_at = Instant::now();
+        let secrets = apps::keys(&self.pool, app).await.map_err(NotVerified::Store)?;
+        Ok(Keys { secrets: secrets.into(), read_at })
     }
 }

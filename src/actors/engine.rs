@@ -146,6 +146,7 @@ impl Engine {
             &arbiters[arbiters.len() - 1],
             pool.clone(),
             holds.clone(),
+            writers.clone(),
             node.id(),
             node.incarnation(),
         );

@@ -11,6 +11,7 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 
+use super::engine::Writers;
 use super::errors;
 use super::holds::{Held, Holds, SessionKey};
 use super::mailbox;
@@ -68,6 +69,7 @@ struct Waiting {
 pub(super) struct LoginActor {
     pool: Pool,
     holds: Arc<Holds>,
+    writers: Arc<Writers>,
     node: NodeId,
     incarnation: Incarnation,
     waiting: VecDeque<Waiting>,
@@ -80,12 +82,14 @@ impl LoginActor {
         arbiter: &ArbiterHandle,
         pool: Pool,
         holds: Arc<Holds>,
+        writers: Arc<Writers>,
         node: NodeId,
         incarnation: Incarnation,
     ) -> Addr<Self> {
         mailbox::start_on(arbiter, limits::LOGIN_MAILBOX, move || Self {
             pool,
             holds,
+            writers,
             node,
             incarnation,
             waiting: VecDeque::new(),
@@ -96,6 +100,10 @@ impl LoginActor {
 
 impl Actor for LoginActor {
     type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.writers.ended();
+    }
 }
 
 impl Handler<DecideLogin> for LoginActor {

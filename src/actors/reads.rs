@@ -1,6 +1,6 @@
 //! What sessions ask of durable history, and logins: read from the store, never from an actor.
 
-use tokio::sync::oneshot;
+use tokio::sync::{SemaphorePermit, oneshot};
 
 use super::apps::NotVerified;
 use super::engine::{Engine, ReadReceipts, Shared};
@@ -80,11 +80,16 @@ pub(super) async fn admitted<T>(
     shared: &Shared,
     read: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, ErrorBody> {
-    let Ok(_permit) = shared.reads.try_acquire() else {
-        let busy = ErrorBody::new(Code::Busy, "too many clients read at once");
-        return Err(busy.retry_after(limits::RETRY_AFTER));
-    };
+    let _place = place_to_read(shared)?;
     bounded(read).await.map_err(|error| of_store(&error))
+}
+
+/// One of the places that there are to read, if one is free.
+fn place_to_read(shared: &Shared) -> Result<SemaphorePermit<'_>, ErrorBody> {
+    shared.reads.try_acquire().map_err(|_| {
+        let busy = ErrorBody::new(Code::Busy, "too many clients read at once");
+        busy.retry_after(limits::RETRY_AFTER)
+    })
 }
 
 /// Checks a login's token, and has the login decided by the store.
@@ -139,6 +144,7 @@ async fn verify(
         return Err(bad_token());
     }
     let shared = engine.shared();
+    let _place = place_to_read(shared)?;
     let verify = shared.apps.verify(token, app, user, shared.node.now());
     match tokio::time::timeout(limits::READ_WITHIN, verify).await {
         Ok(Ok(verified)) => Ok(verified),
