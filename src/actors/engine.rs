@@ -101,7 +101,7 @@ pub(super) struct Shared {
     lives: AtomicU64,
 }
 
-/// Which of the node's writers have a connection to the store.
+/// Which of the node's writers have a connection to the store, and whether one of those that all need has ended.
 pub(super) struct Writers {
     up: watch::Sender<usize>,
     ended: watch::Sender<bool>,
@@ -168,6 +168,7 @@ impl Engine {
             directory.clone(),
             node.clone(),
             pool.clone(),
+            writers.clone(),
         );
         let registry = Registry::start_with(directory.clone(), arbiters);
         let shared = Arc::new(Shared {

@@ -23,6 +23,7 @@ use self::friend_lists::FriendLists;
 use self::jobs::Job;
 use self::telling::{Batches, Budget, Change, Row, Telling};
 use self::watches::Watches;
+use super::engine::Writers;
 use super::mailbox;
 use super::outlet::Outlet;
 use super::reads;
@@ -95,6 +96,7 @@ pub struct PresenceActor {
     directory: Arc<Directory>,
     node: Arc<Node>,
     pool: Pool,
+    writers: Arc<Writers>,
     watches: Watches,
     lists: FriendLists,
     /// When presences change by themselves.
@@ -127,12 +129,14 @@ impl PresenceActor {
         directory: Arc<Directory>,
         node: Arc<Node>,
         pool: Pool,
+        writers: Arc<Writers>,
     ) -> Addr<Self> {
         mailbox::start_on(arbiter, limits::PRESENCE_MAILBOX, move || Self {
             board,
             directory,
             node,
             pool,
+            writers,
             watches: Watches::default(),
             lists: FriendLists::new(limits::FRIENDS_KEPT),
             turns: BTreeSet::new(),
@@ -157,6 +161,11 @@ impl Actor for PresenceActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(limits::PRESENCE_TICK, |_, ctx| ctx.notify(TurnDue));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Without it everybody would stay as they were last told.
+        self.writers.ended();
     }
 }
 
