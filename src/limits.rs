@@ -86,6 +86,8 @@ pub const FRIENDS_KEPT: usize = 2_000_000;
 pub const FRIEND_LISTS_AT_ONCE: usize = 100;
 /// Users whose presence one statement reads or writes on the node's own account.
 pub const PRESENCE_BATCH: usize = 500;
+/// How long one who left stays in memory after the store has when that was: those who began to read it before look there.
+pub const PRESENCE_KEPT: Duration = Duration::from_secs(10);
 /// Messages from sessions that wait for whoever tells of presence.
 pub const PRESENCE_MAILBOX: usize = 16_384;
 /// Devices of one user that are remembered; of more, those that were ended first are forgotten.
@@ -315,6 +317,7 @@ const _: () = assert!(
     PRESENCE_LEASE.as_secs()
         >= IDLE_AFTER.as_secs() + PRESENCE_RENEWED_EVERY.as_secs() + 2 * SESSION_TICK.as_secs()
 );
+const _: () = assert!(PRESENCE_KEPT.as_secs() > READ_WITHIN.as_secs());
 const _: () = assert!(PRESENCE_TICK.as_millis() * 10 <= PRESENCE_JOINED.as_millis());
 // A presence with all its platforms, words and names is shorter than 1 KiB.
 const _: () =

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use common::chat::{App, Raw, key, now, patience, text};
 use common::node::{Node, Options, data_folder};
+use common::postgres::database_of;
 use common::presence::{befriend, get, get_one, named, offline, told, without_last_seen};
 use rookery::limits;
 use serde_json::{Value, json};
@@ -241,6 +242,32 @@ async fn when_a_user_was_last_there_is_seen_by_those_whom_they_let() {
         });
         assert_eq!(sees, [user != "nobody", user == "everyone"], "{user}");
     }
+}
+
+#[tokio::test]
+async fn who_asked_while_a_user_left_finds_when_that_was() {
+    let node = Node::start();
+    let app = App::of(&node);
+    let mut alice = alice_and_bob(&app).await;
+    // Whether bob is a friend takes the database three seconds to say, once alice asks; all else is as fast as before.
+    let slow = "alter table friends rename to friends_kept;
+        create view friends as select * from friends_kept where case
+            when user_no = (select user_no from users where id = 'alice') and friend_id = 'bob'
+            then pg_sleep(3) is not null else true end";
+    let mut bob = app.raw("bob", "main").await;
+    assert_eq!(told(&mut alice, "bob").await["state"], "online");
+    let database = database_of(&node).await;
+    // He left before already, in the same minute maybe.
+    database.execute("delete from presences", &[]).await.unwrap();
+    database.batch_execute(slow).await.unwrap();
+
+    let asked = alice.0.submit("presence.get", json!({"users": ["bob"]})).await.unwrap();
+    bob.ok("logout", json!({})).await;
+    let told = told(&mut alice, "bob").await;
+    let found = alice.reply(asked).await;
+
+    assert!(told["last_seen_ms"].is_i64(), "{told}");
+    assert_eq!(found["ok"]["presences"][0], told);
 }
 
 #[tokio::test]

@@ -231,7 +231,8 @@ impl Board {
             news.others = Some(SeenByOthers { friend, stranger });
         }
         news.own = (before.own != is_now.own || ahead.own).then_some(own);
-        *told = Some(is_now);
+        // One who comes back within the time for which the board remembers those who left is as one who has just come.
+        *told = (!news.is_gone).then_some(is_now);
         Some(news)
     }
 

@@ -123,12 +123,8 @@ impl Handler<LeftNoted> for PresenceActor {
 
     fn handle(&mut self, LeftNoted { users, outcome }: LeftNoted, _: &mut Self::Context) {
         self.noting.ended(outcome.as_ref().err());
-        for (user, seen) in users {
-            match outcome {
-                Ok(()) => self.board.forget(user),
-                // One who left again meanwhile did so later.
-                Err(_) => drop(self.left.entry(user).or_insert(seen)),
-            }
+        if outcome.is_ok() {
+            self.departures.stored(users, Instant::now());
         }
     }
 }
@@ -188,12 +184,13 @@ impl PresenceActor {
     }
 
     pub(super) fn note_left(&mut self, now: Now, ctx: &mut Context<Self>) {
-        if !self.noting.may_begin(now.at) || self.left.is_empty() {
+        if !self.noting.may_begin(now.at) {
             return;
         }
-        let some: Vec<UserNo> = self.left.keys().copied().take(limits::PRESENCE_BATCH).collect();
-        let take = |user| self.left.remove(&user).map(|seen| (user, seen));
-        let users: Vec<_> = some.into_iter().filter_map(take).collect();
+        let users = self.departures.unstored(limits::PRESENCE_BATCH);
+        if users.is_empty() {
+            return;
+        }
         self.noting.is_running = true;
         let pool = self.pool.clone();
         let note = async move {

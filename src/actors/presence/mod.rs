@@ -5,6 +5,7 @@
 //! fit into one waits for the next, joined by then with what changed since. It also asks and tells the store, of many users
 //! at once, what they say of themselves, and when those who left were last seen.
 
+mod departures;
 mod friend_lists;
 mod jobs;
 mod telling;
@@ -19,6 +20,7 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 
+use self::departures::Departures;
 use self::friend_lists::FriendLists;
 use self::jobs::Job;
 use self::telling::{Batches, Budget, Change, Row, Telling};
@@ -32,7 +34,7 @@ use crate::cluster::node::Node;
 use crate::cluster::presence::{Board, News};
 use crate::domain::intake::SessionNo;
 use crate::domain::presence::Now;
-use crate::ids::{AppId, UnixMs, UserId, UserNo};
+use crate::ids::{AppId, UserId, UserNo};
 use crate::limits;
 use crate::store::presence::{self, Said};
 
@@ -113,8 +115,8 @@ pub struct PresenceActor {
     saying: HashMap<UserNo, (Said, Vec<oneshot::Sender<()>>)>,
     /// The users of `saying`, in the order in which they came.
     said_turns: VecDeque<UserNo>,
-    /// When users who left were last seen, as the store has yet to hear. They stay on the board till then.
-    left: HashMap<UserNo, UnixMs>,
+    /// When users who left were last seen. They stay on the board until whoever asks finds that in the store.
+    departures: Departures,
     profiles: Job,
     reading: Job,
     hearing: Job,
@@ -147,7 +149,7 @@ impl PresenceActor {
             telling: VecDeque::new(),
             saying: HashMap::new(),
             said_turns: VecDeque::new(),
-            left: HashMap::new(),
+            departures: Departures::default(),
             profiles: Job::default(),
             reading: Job::default(),
             hearing: Job::default(),
@@ -225,7 +227,7 @@ impl Handler<EveryoneLeaves> for PresenceActor {
 
     fn handle(&mut self, _: EveryoneLeaves, _: &mut Self::Context) -> Self::Result {
         let now = self.now();
-        let mut left = std::mem::take(&mut self.left);
+        let mut left = self.departures.take_unstored();
         for user in self.board.everyone() {
             self.board.rewrite(user, |presence| presence.end_all(now));
             let seen = self.board.read(user).and_then(|presence| presence.last_seen());
@@ -253,6 +255,9 @@ impl Handler<TurnDue> for PresenceActor {
             Budget { looked_up: limits::PRESENCE_LOOKED_UP, told: limits::PRESENCE_TOLD };
         self.watches.expire(now.at);
         self.take_turns(now);
+        while let Some(user) = self.departures.next_over(now.at) {
+            self.board.forget(user);
+        }
         // What waits goes first, so that it is never overtaken for good.
         self.go_on_telling(&mut batches, &mut budget);
         self.compare(now, &mut batches, &mut budget);
@@ -320,8 +325,8 @@ impl PresenceActor {
                 self.tell(Change::new(user, app, id, others));
             }
             match left {
-                Some(seen) => drop(self.left.insert(user, seen)),
-                None if is_gone && !self.left.contains_key(&user) => self.board.forget(user),
+                Some(seen) => self.departures.left(user, seen),
+                None if is_gone && !self.departures.holds(user) => self.board.forget(user),
                 None => {}
             }
         }
