@@ -38,6 +38,7 @@ use crate::tcp;
 pub use demo::{Demo, DemoUser};
 use signals::Signals;
 
+pub mod alone;
 pub mod commands;
 mod demo;
 pub mod keys;

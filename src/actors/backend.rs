@@ -69,9 +69,40 @@ pub async fn send(
             Sender::User(id) if id.as_str() != SYSTEM => user(engine, app, id, "from").await?,
             Sender::System | Sender::User(_) => system(engine, app).await?,
         };
+        Speaker { engine, app, by }.say(to, key, draft).await
+    };
+    in_time(engine, errors::of_refusal(Refusal::OutcomeUnknown), sending).await
+}
+
+/// Who has much to say: looked up once, and not counted among the requests that are under way.
+pub struct Speaker<'a> {
+    engine: &'a Engine,
+    app: AppId,
+    by: Caller,
+}
+
+impl<'a> Speaker<'a> {
+    /// The app itself.
+    pub async fn system(engine: &'a Engine, app: AppId) -> Result<Self, ErrorBody> {
+        Ok(Self { engine, app, by: system(engine, app).await? })
+    }
+
+    /// Sends a message, and waits for what becomes of it however long that takes.
+    pub async fn send(&self, send: Send) -> Result<Sent, ErrorBody> {
+        let (to, key) = (send.to.clone(), send.client_msg_id);
+        self.say(to, key, Draft::of(send.into_body())?).await
+    }
+
+    async fn say(
+        &self,
+        to: Conversation,
+        key: ClientMsgId,
+        draft: Draft,
+    ) -> Result<Sent, ErrorBody> {
+        let Self { engine, app, by } = self;
         tracing::debug!(client_msg_id = %key, from = %by.id, "received");
         for _ in 0..TRIES {
-            match submit(engine, app, &by, &to, key, draft.clone()).await {
+            match submit(engine, *app, by, &to, key, draft.clone()).await {
                 Some(Verdict::Stored(ack)) => return Ok(wire::sent(to, ack)),
                 Some(Verdict::Final(why) | Verdict::Curable(why)) => {
                     return Err(about_receiver(errors::of_send(why, &to)));
@@ -81,8 +112,7 @@ pub async fn send(
             }
         }
         Err(errors::of_refusal(Refusal::OutcomeUnknown))
-    };
-    in_time(engine, errors::of_refusal(Refusal::OutcomeUnknown), sending).await
+    }
 }
 
 /// Makes a group in the name of its owner.

@@ -8,6 +8,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 pub mod api_keys;
 pub mod apps;
+pub mod bare;
 pub mod binaries;
 pub mod child;
 pub mod connect;
