@@ -4,13 +4,13 @@
 //! flight the next batch gathers, so there is no timer to tune. A connection that broke is replaced by a verified one,
 //! and its writer's fence is raised before anything is looked up or appended.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
+use foldhash::{HashMap, HashSet};
 
 use super::engine::Writers;
 use super::group::{EntriesSettled, EntrySettled, GroupPort};
@@ -239,7 +239,7 @@ impl JournalActor {
         self.effects = effects;
     }
 
-    fn run(&mut self, rows: Vec<Row<Outgoing>>, ctx: &mut Context<Self>) {
+    fn run(&mut self, rows: Arc<Vec<Row<Outgoing>>>, ctx: &mut Context<Self>) {
         let Some((writer, ids)) = self.writer.clone().zip(self.node.mint(rows.len())) else {
             ctx.notify(StatementEnded(Appended::NotTried));
             return;
@@ -477,6 +477,8 @@ struct Letters {
     order: Vec<UserNo>,
     letters: HashMap<UserNo, Written>,
     groups: Vec<(Arc<GroupPort>, Vec<EntrySettled>)>,
+    /// Where the letter of a group's actor is, by the place of its port in memory, which its letter keeps.
+    group_letters: HashMap<*const GroupPort, usize>,
     published: Vec<GroupEntry>,
 }
 
@@ -489,7 +491,9 @@ impl Letters {
     }
 
     fn settle_in(&mut self, port: Arc<GroupPort>, settled: EntrySettled) {
-        match self.groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &port)) {
+        let next = self.groups.len();
+        let place = *self.group_letters.entry(Arc::as_ptr(&port)).or_insert(next);
+        match self.groups.get_mut(place) {
             Some((_, letter)) => letter.push(settled),
             None => self.groups.push((port, vec![settled])),
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::prelude::*;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use super::engine::Engine;
 use super::group::{Ask, FinishGroup, GroupActor, GroupPort, GroupRequest, StoreChanged};
@@ -108,8 +109,8 @@ pub struct Drain;
 /// The users and groups of this node, for whoever has something to tell them.
 #[derive(Default)]
 pub struct Directory {
-    users: DashMap<UserNo, Listed>,
-    groups: DashMap<GroupKey, Arc<GroupPort>>,
+    users: DashMap<UserNo, Listed, RandomState>,
+    groups: DashMap<GroupKey, Arc<GroupPort>, RandomState>,
     /// One for each thread; set once, before anything is written.
     relays: OnceLock<Vec<RelayPort>>,
     sessions: AtomicUsize,

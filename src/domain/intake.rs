@@ -7,8 +7,11 @@
 //!
 //! Never touches a clock, a socket or the store; [`super::sends`] and [`super::group`] build on it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt};
+use smallvec::{SmallVec, smallvec};
 
 use super::order::{Place, Verdict};
 use crate::ids::{ClientMsgId, InboxSeq, MessageId, Seq, UnixMs};
@@ -148,7 +151,7 @@ struct Pending<R> {
     /// The session whose send it is; for the others it is a repeat.
     first: SessionNo,
     /// Who waits, with the hash of what it sent: which of them is stored only the store can say.
-    waiters: Vec<(Waiter, SendHash, R)>,
+    waiters: SmallVec<[(Waiter, SendHash, R); 1]>,
 }
 
 struct Remembered {
@@ -206,7 +209,7 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
         if let Some(refusal) = self.refuse_by_time(now, key) {
             return Submitted::Answered(reply_to, Verdict::Final(refusal));
         }
-        let waiters = vec![(waiter, hash, reply_to)];
+        let waiters = smallvec![(waiter, hash, reply_to)];
         self.pending.insert(id, Pending { first: waiter.session, waiters });
         Submitted::New
     }

@@ -8,8 +8,11 @@
 //!
 //! Never touches a clock or the store: time is an argument, and the journal's actor performs the effects.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::group::Edit;
 use super::intake::{Outcome, Refusal, SendHash};
@@ -216,7 +219,7 @@ pub enum Input<P> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect<P> {
     /// Run one statement with these rows, in this order: all of pairs, or all posts of groups, or one change of a group.
-    Run(Vec<Row<P>>),
+    Run(Arc<Vec<Row<P>>>),
     /// The row is committed: ack it and push it.
     Stored {
         /// The row.
@@ -239,7 +242,7 @@ enum Line<P> {
     /// No statement in flight.
     Idle,
     /// These rows are in flight.
-    Busy(Vec<Row<P>>),
+    Busy(Arc<Vec<Row<P>>>),
     /// No connection; these rows' outcome is unknown, since then. `told`: their owners were told so.
     Down { unresolved: Vec<Row<P>>, since: Instant, told: bool },
 }
@@ -337,6 +340,8 @@ impl<P: Clone> Journal<P> {
 
     fn appended(&mut self, now: Instant, appended: Appended, effects: &mut Vec<Effect<P>>) {
         let Line::Busy(rows) = std::mem::replace(&mut self.line, Line::Idle) else { return };
+        // Whoever ran the statement has let go of them.
+        let rows = Arc::unwrap_or_clone(rows);
         match appended {
             Appended::Stored(places) => {
                 self.batch_most = (self.batch_most * 2).min(limits::JOURNAL_BATCH);
@@ -534,7 +539,7 @@ impl<P: Clone> Journal<P> {
         if count == 0 {
             return;
         }
-        let rows: Vec<_> = queue.drain(..count).collect();
+        let rows: Arc<Vec<_>> = Arc::new(queue.drain(..count).collect());
         self.line = Line::Busy(rows.clone());
         effects.push(Effect::Run(rows));
     }

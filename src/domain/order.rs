@@ -8,9 +8,11 @@
 //!
 //! Never touches a clock, a socket or the store: time is an argument, and the session's actor performs the effects.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
+
+use foldhash::{HashSet, HashSetExt};
 
 use crate::ids::ClientMsgId;
 use crate::limits;

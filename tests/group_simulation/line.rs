@@ -1,6 +1,7 @@
 //! The journal, its connection to the store, and what is on its way to it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rookery::domain::intake::Outcome;
 use rookery::domain::journal::{self, Appended, Found, Journal, Life, Owner, Row};
@@ -14,7 +15,7 @@ pub(super) enum ToJournal {
 }
 
 pub(super) struct Statement {
-    pub(super) rows: Vec<Row<usize>>,
+    pub(super) rows: Arc<Vec<Row<usize>>>,
     pub(super) fence: u64,
     pub(super) outcome: Option<Appended>,
 }

@@ -9,7 +9,9 @@
 
 mod changes;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 pub use self::changes::{
     Authority, By, Change, ChangeRefused, Edit, Facts, Happened, Membership, NewGroup, Notice,
