@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 /// Lines of the server's log that are kept for the text of an error.
 const LAST_LINES: usize = 5;
-/// What each connection still open is told when the server stops as it should.
-const AT_A_STOP: &str = "terminating connection due to administrator command";
+/// What each connection still open is told when the server stops as it should, and what one that is just being opened.
+const AT_A_STOP: [&str; 2] =
+    ["terminating connection due to administrator command", "the database system is shutting down"];
 /// How long the last lines of a process that ended are waited for.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -45,7 +46,9 @@ async fn pass_on(stderr: ChildStderr, last: Arc<Mutex<VecDeque<String>>>) {
     while let Ok(Some(line)) = lines.next_line().await {
         let (severity, text) = line.split_once(":  ").unwrap_or(("LOG", &line));
         match severity {
-            "FATAL" if text == AT_A_STOP => tracing::debug!(target: "postgres", severity, "{text}"),
+            "FATAL" if AT_A_STOP.contains(&text) => {
+                tracing::debug!(target: "postgres", severity, "{text}");
+            }
             "PANIC" => tracing::error!(target: "postgres", severity, "{text}"),
             "FATAL" | "ERROR" | "WARNING" => tracing::warn!(target: "postgres", severity, "{text}"),
             _ => tracing::debug!(target: "postgres", severity, "{text}"),
