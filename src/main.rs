@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use rookery::app::commands::{self, Signing};
 use rookery::app::keys::{self, Wanted};
 use rookery::app::{self, Demo, Launch, Ready};
+use rookery::bench::{self, options::Bench};
 use rookery::chat::text::{minute, safe_line};
 use rookery::chat::{self, Setup};
 use rookery::client::TokenSource;
@@ -78,6 +79,7 @@ enum Command {
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    Bench(Box<Bench>),
 }
 
 #[derive(Args)]
@@ -218,6 +220,7 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Chat(chat) => return start_chat(*chat),
+        Command::Bench(options) => return Ok(bench::run(&options)?),
         Command::Serve { common, accept_message_loss } => {
             let (loaded, data_dir) = common.load()?;
             let loss = if accept_message_loss { MessageLoss::Accept } else { MessageLoss::Refuse };

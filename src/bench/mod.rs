@@ -1,3 +1,84 @@
 //! The load generator: it measures a server from outside, and what the machine could do at best in the same run.
+//!
+//! [`run`] is the whole of it: a [`target::Target`] is opened, a workload of [`workload`] is run against it with the
+//! clients of [`load`], [`verify`] reads the histories back, and what it has to say goes out as a [`figure::Report`].
 
+pub mod errors;
 pub mod figure;
+pub mod load;
+pub mod options;
+pub mod target;
+pub mod verify;
+pub mod workload;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use self::errors::BenchError;
+use self::figure::WorkloadReport;
+use self::options::{Bench, Common, Workload};
+use self::target::Target;
+use self::workload::{Run, one_to_one};
+use crate::store::child;
+
+/// Measures what the options ask for and writes the report.
+pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
+    // Each session is an open file.
+    child::raise_open_files().map_err(BenchError::system("the limit of open files"))?;
+    // One thread: what it does for a message is a fraction of what the server does, and the rest of the machine is the
+    // server's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(BenchError::system("no runtime"))?;
+    let reports = tokio::task::LocalSet::new().block_on(&runtime, async {
+        Ok::<_, BenchError>(vec![measured(&bench.workload, &bench.common).await?])
+    })?;
+    let is_proven = reports.iter().all(|report| report.proof.holds());
+    let text = serde_json::to_string_pretty(&reports).unwrap_or_default();
+    // Whoever asked may have gone.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    Ok(if is_proven { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Runs one workload against a server of its own, or the given one, and sees to it that an own one is gone afterwards.
+async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport, BenchError> {
+    let target = Target::open(common, &[]).await?;
+    let report = tokio::select! {
+        report = measure(workload, common, &target) => report,
+        stopped = stop_asked() => Err(stopped),
+    };
+    let last_words = target.last_words();
+    target.stop().await;
+    report.map_err(|error| match error {
+        BenchError::Session { who, why } if !last_words.is_empty() => {
+            BenchError::Session { who, why: format!("{why}; the server said:\n{last_words}") }
+        }
+        error => error,
+    })
+}
+
+async fn measure(
+    workload: &Workload,
+    common: &Common,
+    target: &Target,
+) -> Result<WorkloadReport, BenchError> {
+    let run = Run::new(common, target)?;
+    match workload {
+        Workload::OneToOne(options) => one_to_one::run(&run, options).await,
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn stop_asked() -> BenchError {
+    use tokio::signal::unix::{SignalKind, signal};
+    let asked = |kind| signal(kind).map_err(BenchError::system("no signals"));
+    let (mut interrupt, mut terminate) =
+        match (asked(SignalKind::interrupt()), asked(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(error), _) | (_, Err(error)) => return error,
+        };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    BenchError::Stopped
+}

@@ -1,0 +1,302 @@
+//! One connection: opened, asked, and taken apart into frames, without a copy of what comes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+
+use super::wire::{self, Command, Piece};
+use crate::bench::errors::BenchError;
+use crate::client::raw::Transport;
+use crate::limits;
+use crate::protocol::WEBSOCKET_PATH;
+use crate::protocol::codec::Codec;
+
+/// How long an answer may take while nothing is measured.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// The head of an HTTP answer is no longer than this, in bytes.
+const ANSWER_HEAD_BYTES: usize = 8 * 1024;
+/// What is read at once when a link is asked, in bytes.
+const ASK_BYTES: usize = 16 * 1024;
+
+/// Where and how to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// The server, as `127.0.0.1:8800`: the port of WebSockets or that of TCP, as `transport` is.
+    pub address: String,
+    /// The way in.
+    pub transport: Transport,
+    /// How frames are written.
+    pub codec: Codec,
+    /// Bytes of the kernel's receive buffer: small for a reader that shall fall behind soon.
+    pub receive_buffer: Option<u32>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    transport: Transport,
+    codec: Codec,
+    /// The beginning of a frame whose rest has not come.
+    come: Vec<u8>,
+    /// What has not left yet, from `left` on.
+    out: Vec<u8>,
+    left: usize,
+    last_call: u64,
+}
+
+/// Ids of commands from here on are those of [`Link::call`] and of heartbeats; a player's own stay below.
+pub const CALLS_FROM: u64 = 1 << 52;
+
+impl Link {
+    /// Opens a connection; over a WebSocket up to the end of the handshake.
+    pub async fn open(way: &Way) -> io::Result<Self> {
+        let stream = connect(&way.address, way.receive_buffer).await?;
+        // Small frames must not wait for each other.
+        stream.set_nodelay(true)?;
+        let mut link = Self {
+            stream,
+            transport: way.transport,
+            codec: way.codec,
+            come: Vec::new(),
+            out: Vec::new(),
+            left: 0,
+            last_call: CALLS_FROM,
+        };
+        let opened = tokio::time::timeout(limits::CLIENT_CONNECT_WITHIN, link.greet(way));
+        opened.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(link)
+    }
+
+    /// How frames are written.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Puts one frame of this payload behind what waits to leave.
+    pub fn put(&mut self, payload: &[u8]) {
+        match self.transport {
+            Transport::WebSocket => {
+                let opcode = if self.codec.is_text() { 1 } else { 2 };
+                wire::websocket_frame(opcode, payload, &mut self.out);
+            }
+            Transport::Tcp => wire::tcp_frame(payload, &mut self.out),
+        }
+    }
+
+    /// Answers a frame of the transport; the text says why the connection has ended.
+    pub fn answer_control(&mut self, opcode: u8, payload: &[u8]) -> Result<(), String> {
+        match opcode {
+            8 => Err(match payload {
+                [high, low, reason @ ..] => format!(
+                    "closed with {}: {}",
+                    u16::from_be_bytes([*high, *low]),
+                    String::from_utf8_lossy(reason)
+                ),
+                _ => "closed without a code".to_owned(),
+            }),
+            9 => {
+                wire::websocket_frame(10, payload, &mut self.out);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands at the beginning of these bytes.
+    pub fn piece(&self, bytes: &[u8]) -> Piece {
+        match self.transport {
+            Transport::WebSocket => wire::websocket_piece(bytes),
+            Transport::Tcp => wire::tcp_piece(bytes),
+        }
+    }
+
+    /// Reads into `buffer`, behind the part of a frame that came before; returns how much of it is filled, 0 at the end.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let before = self.come.len();
+        if buffer.len() < before + limits::SERVER_FRAME_BYTES {
+            buffer.resize(before + limits::SERVER_FRAME_BYTES, 0);
+        }
+        let Some(room) = buffer.get_mut(before..) else { return Poll::Ready(Ok(0)) };
+        let mut room = ReadBuf::new(room);
+        // The library's own reading knows that a read which filled less than the buffer emptied the socket, which saves
+        // the call that would say so.
+        match Pin::new(&mut self.stream).poll_read(cx, &mut room) {
+            Poll::Ready(Ok(())) if room.filled().is_empty() => Poll::Ready(Ok(0)),
+            Poll::Ready(Ok(())) => {
+                let filled = before + room.filled().len();
+                if let Some(start) = buffer.get_mut(..before) {
+                    start.copy_from_slice(&self.come);
+                }
+                self.come.clear();
+                Poll::Ready(Ok(filled))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Keeps the beginning of a frame until its rest comes.
+    pub fn keep(&mut self, part: &[u8]) {
+        self.come.extend_from_slice(part);
+    }
+
+    /// Writes what the socket takes; whether all has left.
+    pub fn write(&mut self) -> io::Result<bool> {
+        while let Some(rest) = self.out.get(self.left..).filter(|rest| !rest.is_empty()) {
+            match self.stream.try_write(rest) {
+                Ok(bytes) => self.left += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.left = 0;
+        Ok(true)
+    }
+
+    /// Has the task woken when the socket takes more.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(cx)
+    }
+
+    /// Whether there is nothing that waits to leave.
+    pub fn is_flushed(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Sends a command and waits for its answer; every other frame that comes meanwhile is dropped.
+    ///
+    /// Only for setting a scene and for reading histories. `who` and `cmd` are for the error.
+    pub async fn call(
+        &mut self,
+        who: &str,
+        cmd: &str,
+        body: impl Serialize,
+    ) -> Result<Value, BenchError> {
+        let ended = |why: String| BenchError::Session { who: who.to_owned(), why };
+        self.last_call += 1;
+        let id = self.last_call;
+        let mut payload = Vec::new();
+        Command { id, cmd, body }.write(self.codec, &mut payload);
+        self.put(&payload);
+        let answered = tokio::time::timeout(ANSWER_WITHIN, async {
+            self.stream.write_all(self.out.get(self.left..).unwrap_or_default()).await?;
+            self.out.clear();
+            self.left = 0;
+            self.answer(id).await
+        });
+        let late = || BenchError::Late { what: format!("{who}: {cmd}"), after: ANSWER_WITHIN };
+        let frame = answered
+            .await
+            .map_err(|_| late())?
+            .map_err(|error| ended(format!("{cmd}: {error}")))?;
+        match frame {
+            Value::Object(mut frame) if frame.contains_key("ok") => {
+                Ok(frame.remove("ok").unwrap_or_default())
+            }
+            frame => {
+                let text =
+                    |name: &str| frame["error"][name].as_str().unwrap_or_default().to_owned();
+                let what = format!("{who}: {cmd}");
+                Err(BenchError::Refused { what, code: text("code"), message: text("message") })
+            }
+        }
+    }
+
+    async fn answer(&mut self, id: u64) -> io::Result<Value> {
+        loop {
+            let mut done = 0;
+            while let Some(rest) = self.come.get(done..) {
+                let (from, to, control) = match self.piece(rest) {
+                    Piece::Part => break,
+                    Piece::Payload { from, to } => (from, to, None),
+                    Piece::Control { opcode, from, to } => (from, to, Some(opcode)),
+                };
+                let payload = rest.get(from..to).unwrap_or_default();
+                match control {
+                    Some(opcode) => {
+                        let payload = payload.to_vec();
+                        self.answer_control(opcode, &payload).map_err(io::Error::other)?;
+                    }
+                    None => {
+                        let frame = read_tree(payload, self.codec).map_err(io::Error::other)?;
+                        if frame["re"] == id {
+                            self.come.drain(..done + to);
+                            return Ok(frame);
+                        }
+                    }
+                }
+                done += to;
+            }
+            self.come.drain(..done);
+            self.come.reserve(ASK_BYTES);
+            if self.stream.read_buf(&mut self.come).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// The upgrade to a WebSocket, or the byte that picks a codec over TCP.
+    async fn greet(&mut self, way: &Way) -> io::Result<()> {
+        if way.transport == Transport::Tcp {
+            return self.stream.write_all(&[way.codec.first_byte()]).await;
+        }
+        // The key is for proxies that would answer from memory; there is none here, so it may always be the same.
+        let request = format!(
+            "GET {WEBSOCKET_PATH} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: cm9va2VyeSBiZW5jaCBrZQ==\r\n\
+             Sec-WebSocket-Protocol: {}\r\n\r\n",
+            way.address,
+            way.codec.subprotocol()
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        let mut head = Vec::new();
+        loop {
+            if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+                let status = String::from_utf8_lossy(head.get(..end).unwrap_or_default());
+                if !status.starts_with("HTTP/1.1 101") {
+                    let line = status.lines().next().unwrap_or_default();
+                    return Err(io::Error::other(format!("the upgrade was answered with {line}")));
+                }
+                self.come = head.split_off(end + 4);
+                return Ok(());
+            }
+            if head.len() > ANSWER_HEAD_BYTES || self.stream.read_buf(&mut head).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+fn read_tree(payload: &[u8], codec: Codec) -> Result<Value, String> {
+    match codec {
+        Codec::Json => serde_json::from_slice(payload).map_err(|error| error.to_string()),
+        Codec::MessagePack => rmp_serde::from_slice(payload).map_err(|error| error.to_string()),
+    }
+}
+
+async fn connect(address: &str, receive_buffer: Option<u32>) -> io::Result<TcpStream> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}

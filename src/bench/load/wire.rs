@@ -1,0 +1,241 @@
+//! The frames that matter under load, read without copying and written without a tree.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::stamp::Stamp;
+use crate::protocol::codec::Codec;
+
+/// Any frame of the server, as far as a load needs it.
+#[derive(Debug, Deserialize)]
+pub struct Frame<'a> {
+    /// The id of the command that this answers.
+    pub re: Option<u64>,
+    /// What came of it.
+    pub ok: Option<Answer>,
+    /// Why nothing came of it.
+    #[serde(borrow)]
+    pub error: Option<Refusal<'a>>,
+    /// The name of an event.
+    pub event: Option<&'a str>,
+    /// What it tells.
+    #[serde(borrow)]
+    pub body: Option<Body<'a>>,
+}
+
+/// What an `ok` says of a message that was sent.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    /// Its place in the conversation.
+    pub seq: Option<u64>,
+}
+
+/// An `error`.
+#[derive(Debug, Deserialize)]
+pub struct Refusal<'a> {
+    /// The protocol's code.
+    pub code: &'a str,
+    /// For people.
+    #[serde(borrow)]
+    pub message: Cow<'a, str>,
+}
+
+/// The body of an event: of `message.new` and of `session.closing`.
+#[derive(Debug, Deserialize)]
+pub struct Body<'a> {
+    /// The place of a message in its conversation.
+    pub seq: Option<u64>,
+    /// The id that its sender gave it.
+    pub client_msg_id: Option<&'a str>,
+    /// Who sent it.
+    pub from: Option<&'a str>,
+    /// What it is.
+    #[serde(borrow)]
+    pub content: Option<Content<'a>>,
+    /// The code of a close.
+    pub code: Option<u16>,
+}
+
+/// The kind of a message.
+#[derive(Debug, Deserialize)]
+pub struct Content<'a> {
+    /// `text`, or `notice` for what the server wrote.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads a frame; the text says what is wrong with it.
+    pub fn read(bytes: &'a [u8], codec: Codec) -> Result<Self, String> {
+        match codec {
+            Codec::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+            Codec::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The message that this pushes, unless it is a notice of the server or something else: stamp, seq and sender.
+    pub fn message(&self) -> Option<(Stamp, u64, &'a str)> {
+        let body = self.body.as_ref().filter(|_| self.event == Some("message.new"))?;
+        if body.content.as_ref()?.kind == "notice" {
+            return None;
+        }
+        let id = Uuid::try_parse(body.client_msg_id?).ok()?;
+        Some((Stamp::of(id), body.seq?, body.from?))
+    }
+}
+
+/// A `message.send`.
+#[derive(Debug, Clone, Copy)]
+pub struct Send<'a> {
+    /// The command's id.
+    pub id: u64,
+    /// The conversation, as its sender names it.
+    pub to: &'a str,
+    /// The client message id.
+    pub client_msg_id: Uuid,
+    /// The text. Only letters, digits and spaces, so that nothing in it has to be escaped.
+    pub text: &'a str,
+}
+
+impl Send<'_> {
+    /// Writes the frame's payload.
+    pub fn write(self, codec: Codec, out: &mut Vec<u8>) {
+        let mut id = Uuid::encode_buffer();
+        let client_msg_id: &str = self.client_msg_id.hyphenated().encode_lower(&mut id);
+        let Send { id, to, text, .. } = self;
+        match codec {
+            // Writing to a vector cannot fail.
+            Codec::Json => drop(write!(
+                out,
+                r#"{{"id":{id},"cmd":"message.send","body":{{"to":"{to}","client_msg_id":"{client_msg_id}","content":{{"type":"text","text":"{text}"}}}}}}"#
+            )),
+            Codec::MessagePack => {
+                let content = Text { kind: "text", text };
+                Command { id, cmd: "message.send", body: SendBody { to, client_msg_id, content } }
+                    .write(codec, out);
+            }
+        }
+    }
+}
+
+/// Any command.
+#[derive(Serialize)]
+pub struct Command<'a, B> {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub cmd: &'a str,
+    /// What it says.
+    pub body: B,
+}
+
+impl<B: Serialize> Command<'_, B> {
+    /// Writes the frame's payload.
+    pub fn write(&self, codec: Codec, out: &mut Vec<u8>) {
+        // Writing to a vector cannot fail, and all keys are text.
+        match codec {
+            Codec::Json => drop(serde_json::to_writer(out, self)),
+            Codec::MessagePack => drop(rmp_serde::encode::write_named(out, self)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SendBody<'a> {
+    to: &'a str,
+    client_msg_id: &'a str,
+    content: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    text: &'a str,
+}
+
+/// The largest head of a frame.
+const HEAD_BYTES: usize = 14;
+
+/// What stands at the beginning of bytes that came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Not a whole frame yet.
+    Part,
+    /// A frame of the protocol: where its payload is, and the bytes up to its end.
+    Payload {
+        /// Where the payload begins.
+        from: usize,
+        /// Where it ends, and what follows begins.
+        to: usize,
+    },
+    /// A frame of the transport: its opcode, and as above.
+    Control {
+        /// The opcode of RFC 6455.
+        opcode: u8,
+        /// Where the payload begins.
+        from: usize,
+        /// Where it ends.
+        to: usize,
+    },
+}
+
+/// Where a server's WebSocket frame ends. Servers send without a mask, and ours without fragments.
+pub fn websocket_piece(bytes: &[u8]) -> Piece {
+    let [first, second, ..] = *bytes else { return Piece::Part };
+    let (from, length): (usize, u64) = match second & 0x7f {
+        126 => match bytes.get(2..4) {
+            Some(&[high, low]) => (4, u64::from(u16::from_be_bytes([high, low]))),
+            _ => return Piece::Part,
+        },
+        127 => match bytes.get(2..10).and_then(|length| length.first_chunk()) {
+            Some(length) => (10, u64::from_be_bytes(*length)),
+            None => return Piece::Part,
+        },
+        length => (2, u64::from(length)),
+    };
+    match usize::try_from(length).ok().and_then(|length| from.checked_add(length)) {
+        Some(to) if to <= bytes.len() => match first & 0x0f {
+            1 | 2 => Piece::Payload { from, to },
+            opcode => Piece::Control { opcode, from, to },
+        },
+        _ => Piece::Part,
+    }
+}
+
+/// Where a frame over TCP ends.
+pub fn tcp_piece(bytes: &[u8]) -> Piece {
+    let Some(length) = bytes.first_chunk() else { return Piece::Part };
+    match (u32::from_be_bytes(*length) as usize).checked_add(4) {
+        Some(to) if to <= bytes.len() => Piece::Payload { from: 4, to },
+        _ => Piece::Part,
+    }
+}
+
+/// Writes a client's WebSocket frame. Its mask is zero: as legal as any, and the server does the same work for it.
+pub fn websocket_frame(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.reserve(HEAD_BYTES + payload.len());
+    out.push(0x80 | opcode);
+    match payload.len() {
+        length @ 0..=125 => out.push(0x80 | length as u8),
+        length @ 126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
+}
+
+/// Writes a frame over TCP.
+pub fn tcp_frame(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    out.extend_from_slice(payload);
+}

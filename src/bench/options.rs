@@ -1,0 +1,132 @@
+//! What may be asked of `rookery bench`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::workload::one_to_one::OneToOne;
+use crate::client::raw::Transport;
+use crate::protocol::codec::Codec;
+
+/// Measure what a server carries, and prove meanwhile that nothing was lost.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Bench {
+    /// What is measured.
+    #[command(subcommand)]
+    pub workload: Workload,
+    /// How.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const HELP: &str = "\
+Without --server it starts a server by itself, on free ports of this machine and with a data folder that is removed
+afterwards. Figures go to standard output, everything else to standard error.
+
+Exit codes:
+  0  measured, and every acknowledged message was found, once and in order
+  1  measured, and something was lost, doubled, out of order or not delivered
+  2  not measured: wrong options, no server, or a refusal
+
+Examples:
+  rookery bench one-to-one --duration 10
+  rookery bench one-to-one --json | jq '.workloads[].figures'";
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Workload {
+    /// Pairs of users who write to each other: stored, acknowledged, and read by the receiver's client.
+    OneToOne(OneToOne),
+}
+
+/// What all workloads take.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// A server that runs already; with --transport tcp its port for TCP.
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// The settings of the server that is given, to sign tokens with its key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder of the server that is given, likewise.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The key of app 1 of a server elsewhere, as `rookery key show` prints it there.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECRET",
+        env = "ROOKERY_BENCH_SECRET",
+        hide_env_values = true
+    )]
+    pub secret: Option<String>,
+    /// For how many seconds each stretch is measured.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub duration: Option<u64>,
+    /// Shorter stretches and smaller scenes: to see that all works, or to compare ratios.
+    #[arg(long, global = true)]
+    pub short: bool,
+    /// Print the report as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Write pictures into this folder, as SVG.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub plot: Option<PathBuf>,
+    /// What chance begins with, so that a run can be repeated.
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How frames are written.
+    #[arg(long = "codec", global = true, value_enum, default_value_t = CodecName::Json)]
+    codec: CodecName,
+    /// The way in.
+    #[arg(long = "transport", global = true, value_enum, default_value_t = TransportName::Websocket)]
+    transport: TransportName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CodecName {
+    Json,
+    Msgpack,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TransportName {
+    Websocket,
+    Tcp,
+}
+
+/// How long a stretch is when nobody says.
+const STRETCH: Duration = Duration::from_secs(10);
+/// The same when it shall be short.
+const SHORT_STRETCH: Duration = Duration::from_secs(2);
+
+impl Common {
+    /// How frames are written.
+    pub fn codec(&self) -> Codec {
+        match self.codec {
+            CodecName::Json => Codec::Json,
+            CodecName::Msgpack => Codec::MessagePack,
+        }
+    }
+
+    /// The way in.
+    pub fn transport(&self) -> Transport {
+        match self.transport {
+            TransportName::Websocket => Transport::WebSocket,
+            TransportName::Tcp => Transport::Tcp,
+        }
+    }
+
+    /// How long each stretch is measured.
+    pub fn stretch(&self) -> Duration {
+        let unsaid = if self.short { SHORT_STRETCH } else { STRETCH };
+        self.duration.map_or(unsaid, Duration::from_secs)
+    }
+
+    /// How long a load runs before it is measured: caches fill, plans are made, files grow.
+    pub fn warm_up(&self) -> Duration {
+        (self.stretch() / 4).min(Duration::from_secs(2))
+    }
+}

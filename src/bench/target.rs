@@ -1,0 +1,242 @@
+//! The server that is measured: one that is started for the run and gone after it, or one that was given.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use super::errors::BenchError;
+use super::load::link::Way;
+use super::options::Common;
+use crate::app::commands;
+use crate::client::raw::Transport;
+use crate::config::{self, Settings, Sources};
+use crate::domain::usersig;
+use crate::ids::{AppId, UnixMs, UserId};
+use crate::store::child::{self, Ask};
+use crate::store::folder;
+
+/// How long a server may take to be ready, its PostgreSQL made anew included.
+const START_WITHIN: Duration = Duration::from_secs(120);
+/// How long it may take to stop before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(40);
+/// For how long tokens hold, in seconds: longer than any run.
+const TOKEN_S: u64 = 86_400;
+/// Lines of the server's log that are kept to explain why it ended.
+const LINES_KEPT: usize = 20;
+
+/// Limits of an own server that a load may reach: they protect a server of strangers, and this one has none.
+const RAISED: [(&str, &str); 3] = [
+    ("ROOKERY__LIMITS__SENDS_PER_S", "1000000000"),
+    ("ROOKERY__LIMITS__SENDS_BURST", "1000000000"),
+    ("ROOKERY__LIMITS__CONNECTIONS", "1000000"),
+];
+
+/// The server that is measured.
+#[derive(Debug)]
+pub struct Target {
+    /// The port of WebSockets and of REST, as `127.0.0.1:8800`.
+    pub http: String,
+    /// The port of frames over TCP, where it is known.
+    pub tcp: Option<String>,
+    /// The port of metrics, where it is known.
+    pub inside: Option<String>,
+    /// The data folder and the settings, for what needs the store; not of a server elsewhere.
+    pub store: Option<Store>,
+    secret: String,
+    own: Option<Own>,
+}
+
+/// Where the server's store is found.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Its settings.
+    pub settings: Settings,
+    /// Its data folder.
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug)]
+struct Own {
+    child: Child,
+    folder: PathBuf,
+    log: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Target {
+    /// The server that the options name, or one that is started here, with `env` beside the raised limits.
+    ///
+    /// An own server is ended by [`Target::stop`]; if this process dies first, the kernel asks it to stop.
+    pub async fn open(common: &Common, env: &[(&str, &str)]) -> Result<Self, BenchError> {
+        match &common.server {
+            Some(address) => Self::given(common, address).await,
+            None => Self::start(env).await,
+        }
+    }
+
+    /// A token with which a user of app 1 logs in.
+    pub fn token(&self, user: &UserId) -> String {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = UnixMs::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        usersig::sign(&self.secret, AppId::DEFAULT, user, now, TOKEN_S)
+    }
+
+    /// How to connect, as the options say.
+    pub fn way(&self, common: &Common) -> Way {
+        let transport = common.transport();
+        let address = match (transport, &self.tcp) {
+            (Transport::Tcp, Some(tcp)) => tcp.clone(),
+            _ => self.http.clone(),
+        };
+        Way { address, transport, codec: common.codec(), receive_buffer: None }
+    }
+
+    /// The process of an own server.
+    pub fn server_pid(&self) -> Option<u32> {
+        self.own.as_ref()?.child.id()
+    }
+
+    /// The first process of an own server's private PostgreSQL.
+    pub fn postgres_pid(&self) -> Option<u32> {
+        let file = self.own.as_ref()?.folder.join("postgres/postmaster.pid");
+        std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
+    }
+
+    /// The processes whose time is the run's own, besides this one and their children.
+    pub fn pids(&self) -> Vec<u32> {
+        self.server_pid().into_iter().chain(self.postgres_pid()).collect()
+    }
+
+    /// The last lines of an own server's log: why it ended, if it did.
+    pub fn last_words(&self) -> String {
+        self.own.as_ref().map(|own| words(&own.log)).unwrap_or_default()
+    }
+
+    /// Ends an own server and removes its folder; leaves a given one as it is.
+    pub async fn stop(self) {
+        let Some(mut own) = self.own else { return };
+        child::ask(&own.child, Ask::StopFast);
+        if tokio::time::timeout(STOP_WITHIN, own.child.wait()).await.is_err() {
+            // By its process id; what it would have kept is removed anyway.
+            let _ = own.child.kill().await;
+        }
+        remove(&own.folder);
+    }
+
+    async fn given(common: &Common, address: &str) -> Result<Self, BenchError> {
+        let (secret, store) = match &common.secret {
+            Some(secret) => (secret.clone(), None),
+            None => {
+                let sources = Sources::of_process(common.config.clone(), common.data_dir.clone());
+                let settings = config::load(&sources)?.settings;
+                let data_dir = settings.data_dir(child::effective_uid() == 0)?;
+                let store = Store { settings, data_dir };
+                (secret_of(store.clone()).await?, Some(store))
+            }
+        };
+        let tcp = (common.transport() == Transport::Tcp).then(|| address.to_owned());
+        Ok(Self { http: address.to_owned(), tcp, inside: None, store, secret, own: None })
+    }
+
+    async fn start(env: &[(&str, &str)]) -> Result<Self, BenchError> {
+        let folder = std::env::temp_dir().join(format!(
+            "rookery-bench-{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        ));
+        let opened = Self::start_in(&folder, env).await;
+        if opened.is_err() {
+            remove(&folder);
+        }
+        opened
+    }
+
+    async fn start_in(folder: &Path, env: &[(&str, &str)]) -> Result<Self, BenchError> {
+        folder::private_folder(folder, None).map_err(BenchError::system("no temporary folder"))?;
+        let program = std::env::current_exe().map_err(BenchError::system("where are we?"))?;
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--data-dir"])
+            .arg(folder)
+            .env("ROOKERY__HTTP__PORT", "0")
+            .env("ROOKERY__TCP__PORT", "0")
+            .env("ROOKERY__INSIDE__PORT", "0")
+            .env("ROOKERY__LOG__LEVEL", "warn")
+            .envs(RAISED)
+            .envs(env.iter().copied())
+            // Away from a rookery.toml of the working directory.
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = child::spawn(command, None);
+        let mut child = started.map_err(BenchError::system("the server did not start"))?;
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(keep_lines(stderr, Arc::clone(&log)));
+        }
+        let ready = match child.stdout.take() {
+            Some(stdout) => tokio::time::timeout(START_WITHIN, await_ready(stdout)).await,
+            None => Ok(None),
+        };
+        let Ok(Some([http, tcp, inside])) = ready else {
+            let _ = child.kill().await;
+            return Err(BenchError::Start(words(&log)));
+        };
+        let sources = Sources::of_process(None, Some(folder.to_owned()));
+        let store = Store { settings: config::load(&sources)?.settings, data_dir: folder.into() };
+        let own = Some(Own { child, folder: folder.to_owned(), log });
+        let secret = secret_of(store.clone()).await?;
+        Ok(Self { http, tcp: Some(tcp), inside: Some(inside), store: Some(store), secret, own })
+    }
+}
+
+/// The key of app 1, from the store of the running server.
+async fn secret_of(store: Store) -> Result<String, BenchError> {
+    let read = tokio::task::spawn_blocking(move || {
+        commands::key(&store.settings, &store.data_dir, Arc::new(|_| {}))
+    });
+    let key = read.await.map_err(|error| BenchError::Start(error.to_string()))?;
+    Ok(key?.secret)
+}
+
+/// Reads up to the line that names the ports, and what follows to nowhere.
+async fn await_ready(stdout: impl AsyncRead + Unpin + Send + 'static) -> Option<[String; 3]> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Some(ports) = line.strip_prefix("rookery ready ") else { continue };
+        let port = |name: &str| {
+            let found = ports.split(' ').find_map(|port| port.strip_prefix(name));
+            found.map(str::to_owned)
+        };
+        let found = [port("http=")?, port("tcp=")?, port("inside=")?];
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        return Some(found);
+    }
+    None
+}
+
+async fn keep_lines(from: impl AsyncRead + Unpin, log: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == LINES_KEPT {
+            log.pop_front();
+        }
+        log.push_back(line);
+    }
+}
+
+fn words(log: &Mutex<VecDeque<String>>) -> String {
+    let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+fn remove(folder: &Path) {
+    // What is left in a temporary folder harms nobody, and there is nobody to tell.
+    let _ = std::fs::remove_dir_all(folder);
+}

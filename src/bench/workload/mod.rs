@@ -1,0 +1,38 @@
+//! What is measured, one file a workload.
+//!
+//! A workload has its options, a `clap::Args`, and `run`, which sets the scene against [`Run::target`], measures, proves,
+//! and returns a report. To add one: a file here, a variant of `options::Workload`, a line in `bench::measure`.
+
+pub mod one_to_one;
+mod talking;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::errors::BenchError;
+use super::options::Common;
+use super::target::Target;
+
+/// What a workload has to work with.
+pub struct Run<'a> {
+    /// The options that all workloads share.
+    pub common: &'a Common,
+    /// The server, which nothing else uses meanwhile if it is our own.
+    pub target: &'a Target,
+    /// Begins the names of this run's users and groups, so that a given server may be used repeatedly.
+    pub prefix: String,
+    /// When the run began; times in µs count from here.
+    pub began: Instant,
+    /// The same in ms since 1970.
+    pub began_ms: u64,
+}
+
+impl<'a> Run<'a> {
+    /// A run that begins now.
+    pub fn new(common: &'a Common, target: &'a Target) -> Result<Self, BenchError> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began_ms = u64::try_from(since.as_millis()).unwrap_or_default();
+        // Also when two runs begin within a millisecond.
+        let prefix = format!("b{began_ms:x}{:04x}", rand::random::<u16>());
+        Ok(Self { common, target, prefix, began: Instant::now(), began_ms })
+    }
+}

@@ -1,0 +1,142 @@
+//! Pairs of users who write to each other.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Run, talking};
+use crate::bench::errors::BenchError;
+use crate::bench::figure::{Axis, Figure, Goal, Latency, LatencyGoal, Series, WorkloadReport};
+use crate::bench::load::crowd::{self, Scene};
+use crate::bench::load::people::{self, Person};
+use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::verify;
+
+/// Shares of the highest rate at which the picture of latency over load has its points.
+const LOADS: [f64; 6] = [0.1, 0.25, 0.5, 0.7, 0.85, 0.95];
+
+/// What the ack, and the delivery, should take at half of the highest rate.
+pub const LATENCY_GOAL: LatencyGoal =
+    LatencyGoal { p50_must_ms: 5.0, p50_aim_ms: 2.0, p99_must_ms: 20.0, p99_aim_ms: 10.0 };
+
+/// Its options.
+#[derive(Debug, Clone, Args)]
+pub struct OneToOne {
+    /// Users; every two of them write to each other.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    pub users: u32,
+    /// Messages of each user that are sent and not yet acknowledged and read.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub window: u32,
+    /// Characters of each message.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    pub characters: u32,
+}
+
+/// Measures it.
+pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, BenchError> {
+    let users = (0..options.users & !1).map(|n| people::user(&run.prefix, "u", n));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    let people = people::log_all_in(run.target, &run.target.way(run.common), users).await?;
+    let mut report = WorkloadReport::new("one-to-one");
+    report.set("users", people.len());
+    report.set("window", options.window);
+    report.set("characters", options.characters);
+
+    let talk = Talk::new(setup(run, options, &people), run.began_ms)?;
+    let links = people.into_iter().map(|person| person.link).collect();
+    let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
+        let highest = talking::closed(run, scene, options.window as usize).await?;
+        let rate = highest.rate(highest.tally.finished);
+        report.figures.push(
+            Figure::higher(
+                "one_to_one.rate",
+                "stored, acknowledged and read by the receiver",
+                rate,
+                "messages/s",
+            )
+            .with_goal(Goal::value(20_000.0, 40_000.0)),
+        );
+        let half = talking::open(run, scene, rate / 2.0, run.common.stretch()).await?;
+        report.latencies.push(
+            Latency::from(
+                "one_to_one.latency_ack",
+                "to the ack at half of the highest rate",
+                rate / 2.0,
+                &half.ack,
+            )
+            .with_goal(LATENCY_GOAL),
+        );
+        report.latencies.push(
+            Latency::from(
+                "one_to_one.latency_delivery",
+                "to the receiver's client at half of the highest rate",
+                rate / 2.0,
+                &half.delivery,
+            )
+            .with_goal(LATENCY_GOAL),
+        );
+        if run.common.plot.is_some() {
+            report.series = latency_over_load(run, scene, rate).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    report.proof = verify::histories(&played.player, played.links).await?;
+    Ok(report)
+}
+
+fn setup(run: &Run<'_>, options: &OneToOne, people: &[Person]) -> Setup {
+    let users: Vec<String> = people.iter().map(|person| person.user.to_string()).collect();
+    let pair = |(number, pair): (usize, &[String])| {
+        let named = |other: &String| format!("user:{other}");
+        let members = match pair {
+            [one, other] => vec![(number * 2, named(other)), (number * 2 + 1, named(one))],
+            _ => Vec::new(),
+        };
+        Conversation { members, senders: vec![0, 1] }
+    };
+    Setup {
+        conversations: users.chunks_exact(2).enumerate().map(pair).collect(),
+        users,
+        epoch: people::epoch(people),
+        codec: run.common.codec(),
+        text: talking::text(run, options.characters as usize),
+        receipts: true,
+    }
+}
+
+/// Latencies at shares of the highest rate, for a picture.
+async fn latency_over_load(
+    run: &Run<'_>,
+    scene: &Scene<Talk>,
+    highest: f64,
+) -> Result<Vec<Series>, BenchError> {
+    let names = ["ack p50", "ack p99", "delivery p50", "delivery p99"];
+    let mut curves = names.map(|name| Series {
+        name: name.to_owned(),
+        picture: "latency-over-load".to_owned(),
+        x: Axis::linear("one-to-one messages due", "messages/s"),
+        y: Axis::log("from when it was due", "ms"),
+        points: Vec::new(),
+    });
+    for load in LOADS {
+        let rate = highest * load;
+        let times = talking::open(run, scene, rate, point_time(run)).await?;
+        let quantiles = [
+            (&times.ack, 0.5),
+            (&times.ack, 0.99),
+            (&times.delivery, 0.5),
+            (&times.delivery, 0.99),
+        ];
+        for (curve, (times, quantile)) in curves.iter_mut().zip(quantiles) {
+            curve.points.push((rate, times.value_at_quantile(quantile) as f64 / 1e3));
+        }
+    }
+    Ok(curves.into())
+}
+
+/// How long a point of a picture is measured.
+fn point_time(run: &Run<'_>) -> Duration {
+    run.common.stretch() / 2
+}
