@@ -12,7 +12,7 @@ pub const DISTURBED_ABOVE_CORES: f64 = 0.15;
 /// Everything that one run has to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// When it began, as RFC 3339 in UTC.
+    /// When it began, to the minute, in UTC.
     pub at: String,
     /// The version of the program that measured.
     pub version: String,

@@ -6,7 +6,10 @@
 pub mod errors;
 pub mod figure;
 pub mod load;
+pub mod meter;
 pub mod options;
+pub mod progress;
+pub mod report;
 pub mod target;
 pub mod verify;
 pub mod workload;
