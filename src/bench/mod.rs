@@ -21,7 +21,7 @@ use self::errors::BenchError;
 use self::figure::WorkloadReport;
 use self::options::{Bench, Common, Workload};
 use self::target::Target;
-use self::workload::{Run, one_to_one};
+use self::workload::{Run, fanout, groups, one_to_one, slow_reader};
 use crate::store::child;
 
 /// Measures what the options ask for and writes the report.
@@ -67,6 +67,9 @@ async fn measure(
     let run = Run::new(common, target)?;
     match workload {
         Workload::OneToOne(options) => one_to_one::run(&run, options).await,
+        Workload::Groups(options) => groups::run(&run, options).await,
+        Workload::Fanout(options) => fanout::run(&run, options).await,
+        Workload::SlowReader(options) => slow_reader::run(&run, options).await,
     }
 }
 

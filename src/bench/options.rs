@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::workload::fanout::Fanout;
+use super::workload::groups::Groups;
 use super::workload::one_to_one::OneToOne;
+use super::workload::slow_reader::SlowReader;
 use crate::client::raw::Transport;
 use crate::protocol::codec::Codec;
 
@@ -39,6 +42,12 @@ Examples:
 pub enum Workload {
     /// Pairs of users who write to each other: stored, acknowledged, and read by the receiver's client.
     OneToOne(OneToOne),
+    /// Many small groups, in which everybody writes.
+    Groups(Groups),
+    /// One group with many members online: one message at a time, and several in flight.
+    Fanout(Fanout),
+    /// Members who stop reading while messages flow: what they cost, and whom.
+    SlowReader(SlowReader),
 }
 
 /// What all workloads take.
@@ -123,6 +132,11 @@ impl Common {
     pub fn stretch(&self) -> Duration {
         let unsaid = if self.short { SHORT_STRETCH } else { STRETCH };
         self.duration.map_or(unsaid, Duration::from_secs)
+    }
+
+    /// How long a stretch is with what comes before it.
+    pub fn measured(&self) -> Duration {
+        self.warm_up() + self.stretch()
     }
 
     /// How long a load runs before it is measured: caches fill, plans are made, files grow.

@@ -11,6 +11,7 @@ use super::figure::Proof;
 use super::load::link::Link;
 use super::load::stamp::Stamp;
 use super::load::talk::{Conversation, Talk};
+use super::progress::Progress;
 
 /// Entries that are asked for at once.
 const PAGE: u64 = 200;
@@ -18,7 +19,12 @@ const PAGE: u64 = 200;
 const AT_ONCE: usize = 8;
 
 /// Checks a talk that has settled against the store, with the sessions that took part in it.
-pub async fn histories(talk: &Talk, links: Vec<Link>) -> Result<Proof, BenchError> {
+pub async fn histories(
+    talk: &Talk,
+    links: Vec<Link>,
+    progress: Progress,
+) -> Result<Proof, BenchError> {
+    let step = progress.step("reading histories", talk.conversations().len() as u64);
     let mut proof = Proof {
         deliveries: talk.tally.heard,
         missed_deliveries: talk.never_heard(),
@@ -39,7 +45,9 @@ pub async fn histories(talk: &Talk, links: Vec<Link>) -> Result<Proof, BenchErro
     });
     let mut readings = futures_util::stream::iter(readings).buffer_unordered(AT_ONCE);
     while let Some(read) = readings.next().await {
-        proof += read?;
+        let (read, conversations) = read?;
+        proof += read;
+        step.advance(conversations);
     }
     Ok(proof)
 }
@@ -49,8 +57,8 @@ async fn read(
     who: usize,
     mut link: Link,
     conversations: Vec<(usize, &Conversation)>,
-) -> Result<Proof, BenchError> {
-    let mut proof = Proof::default();
+) -> Result<(Proof, u64), BenchError> {
+    let (mut proof, count) = (Proof::default(), conversations.len() as u64);
     for (number, conversation) in conversations {
         let Some((_, name)) = conversation.members.first() else { continue };
         let mut check = Check::new(talk, number);
@@ -67,7 +75,7 @@ async fn read(
         }
         proof += check.end();
     }
-    Ok(proof)
+    Ok((proof, count))
 }
 
 /// What is known of one conversation while its history is read in rising order.

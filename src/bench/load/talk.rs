@@ -63,6 +63,8 @@ pub struct Lane {
     /// By number.
     pub sent: Vec<Sent>,
     finished: usize,
+    /// How many messages may be unfinished, while it sends by itself.
+    window: usize,
 }
 
 /// A message.
@@ -154,8 +156,6 @@ pub struct Talk {
     pub lanes: Vec<Lane>,
     sessions: Vec<Session>,
     began_ms: u64,
-    /// How many messages of a lane may be unfinished, while lanes send by themselves.
-    window: Option<usize>,
     /// What was counted.
     pub tally: Tally,
     /// What was measured.
@@ -199,6 +199,7 @@ impl Talk {
                     listeners: conversation.members.len() as u32 - 1,
                     sent: Vec::new(),
                     finished: 0,
+                    window: 0,
                 });
             }
         }
@@ -207,7 +208,6 @@ impl Talk {
             lanes,
             sessions,
             began_ms: now_ms,
-            window: None,
             tally: Tally::default(),
             times: Times::new()?,
             measured_from_us: 0,
@@ -227,17 +227,19 @@ impl Talk {
         self.setup.users.get(who).map_or("", String::as_str)
     }
 
-    /// Lets all lanes send, each with so many messages unfinished, until [`Talk::hush`].
-    pub fn let_all_send(&mut self, crowd: &mut Crowd, window: usize) {
-        self.window = Some(window);
-        for lane in 0..self.lanes.len() {
-            self.refill(crowd, lane);
+    /// Lets a lane send by itself, with so many messages unfinished, until [`Talk::hush`].
+    pub fn let_send(&mut self, crowd: &mut Crowd, lane: usize, window: usize) {
+        if let Some(own) = self.lanes.get_mut(lane) {
+            own.window = window;
         }
+        self.refill(crowd, lane);
     }
 
     /// Has nobody send by themselves any more.
     pub fn hush(&mut self) {
-        self.window = None;
+        for lane in &mut self.lanes {
+            lane.window = 0;
+        }
     }
 
     /// Sends the next message of a lane, which was due at `due_us`.
@@ -297,9 +299,8 @@ impl Talk {
     }
 
     fn refill(&mut self, crowd: &mut Crowd, lane: usize) {
-        let Some(window) = self.window else { return };
         while self.lanes.get(lane).is_some_and(|lane| {
-            lane.sent.len() - lane.finished < window && lane.sent.len() < NUMBERS
+            lane.sent.len() - lane.finished < lane.window && lane.sent.len() < NUMBERS
         }) {
             self.send(crowd, lane, crowd.now_us());
         }

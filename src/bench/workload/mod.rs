@@ -3,13 +3,18 @@
 //! A workload has its options, a `clap::Args`, and `run`, which sets the scene against [`Run::target`], measures, proves,
 //! and returns a report. To add one: a file here, a variant of `options::Workload`, a line in `bench::measure`.
 
+pub mod fanout;
+pub mod groups;
 pub mod one_to_one;
+pub mod slow_reader;
 mod talking;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::errors::BenchError;
+use super::meter::Meter;
 use super::options::Common;
+use super::progress::Progress;
 use super::target::Target;
 
 /// What a workload has to work with.
@@ -18,6 +23,8 @@ pub struct Run<'a> {
     pub common: &'a Common,
     /// The server, which nothing else uses meanwhile if it is our own.
     pub target: &'a Target,
+    /// Tells whoever waits how far it is.
+    pub progress: Progress,
     /// Begins the names of this run's users and groups, so that a given server may be used repeatedly.
     pub prefix: String,
     /// When the run began; times in µs count from here.
@@ -33,6 +40,12 @@ impl<'a> Run<'a> {
         let began_ms = u64::try_from(since.as_millis()).unwrap_or_default();
         // Also when two runs begin within a millisecond.
         let prefix = format!("b{began_ms:x}{:04x}", rand::random::<u16>());
-        Ok(Self { common, target, prefix, began: Instant::now(), began_ms })
+        let progress = Progress::choose(common.json);
+        Ok(Self { common, target, progress, prefix, began: Instant::now(), began_ms })
+    }
+
+    /// Begins to measure who uses the processors.
+    pub fn meter(&self) -> Meter {
+        Meter::start(&self.target.pids())
     }
 }

@@ -1,12 +1,10 @@
 //! Pairs of users who write to each other.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::{Run, talking};
 use crate::bench::errors::BenchError;
-use crate::bench::figure::{Axis, Figure, Goal, Latency, LatencyGoal, Series, WorkloadReport};
+use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people::{self, Person};
 use crate::bench::load::talk::{Conversation, Setup, Talk};
@@ -15,17 +13,13 @@ use crate::bench::verify;
 /// Shares of the highest rate at which the picture of latency over load has its points.
 const LOADS: [f64; 6] = [0.1, 0.25, 0.5, 0.7, 0.85, 0.95];
 
-/// What the ack, and the delivery, should take at half of the highest rate.
-pub const LATENCY_GOAL: LatencyGoal =
-    LatencyGoal { p50_must_ms: 5.0, p50_aim_ms: 2.0, p99_must_ms: 20.0, p99_aim_ms: 10.0 };
-
 /// Its options.
 #[derive(Debug, Clone, Args)]
 pub struct OneToOne {
     /// Users; every two of them write to each other.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=20_000))]
     pub users: u32,
-    /// Messages of each user that are sent and not yet acknowledged and read.
+    /// Messages of each user that are not yet acknowledged and read.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=32))]
     pub window: u32,
     /// Characters of each message.
@@ -35,9 +29,7 @@ pub struct OneToOne {
 
 /// Measures it.
 pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, BenchError> {
-    let users = (0..options.users & !1).map(|n| people::user(&run.prefix, "u", n));
-    let users = users.collect::<Result<Vec<_>, _>>()?;
-    let people = people::log_all_in(run.target, &run.target.way(run.common), users).await?;
+    let people = talking::log_in(run, "u", 0..options.users & !1).await?;
     let mut report = WorkloadReport::new("one-to-one");
     report.set("users", people.len());
     report.set("window", options.window);
@@ -46,35 +38,27 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
     let talk = Talk::new(setup(run, options, &people), run.began_ms)?;
     let links = people.into_iter().map(|person| person.link).collect();
     let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
-        let highest = talking::closed(run, scene, options.window as usize).await?;
-        let rate = highest.rate(highest.tally.finished);
+        let highest = {
+            let _step = run.progress.stretch("as fast as it goes", run.common.measured());
+            let lanes = scene.with(|talk, _| 0..talk.lanes.len());
+            talking::closed(run, scene, lanes, options.window).await?
+        };
+        let rate = highest.finished_rate();
+        let what = "stored, acknowledged and read by the receiver";
         report.figures.push(
-            Figure::higher(
-                "one_to_one.rate",
-                "stored, acknowledged and read by the receiver",
-                rate,
-                "messages/s",
-            )
-            .with_goal(Goal::value(20_000.0, 40_000.0)),
+            Figure::higher("one_to_one.rate", what, rate, "messages/s")
+                .with_goal(Goal::value(20_000.0, 40_000.0)),
         );
-        let half = talking::open(run, scene, rate / 2.0, run.common.stretch()).await?;
-        report.latencies.push(
-            Latency::from(
-                "one_to_one.latency_ack",
-                "to the ack at half of the highest rate",
-                rate / 2.0,
-                &half.ack,
-            )
-            .with_goal(LATENCY_GOAL),
-        );
-        report.latencies.push(
-            Latency::from(
-                "one_to_one.latency_delivery",
-                "to the receiver's client at half of the highest rate",
-                rate / 2.0,
-                &half.delivery,
-            )
-            .with_goal(LATENCY_GOAL),
+        report.figures.extend(highest.costs("one_to_one"));
+        report.disturbance = highest.usage.disturbance();
+
+        let half = {
+            let _step = run.progress.stretch("at half of that rate", run.common.measured());
+            talking::open(run, scene, rate / 2.0, run.common.stretch()).await?
+        };
+        report.disturbance = report.disturbance.worse(half.disturbance);
+        report.latencies.extend(
+            half.latencies("one_to_one").map(|latency| latency.with_goal(talking::LATENCY_GOAL)),
         );
         if run.common.plot.is_some() {
             report.series = latency_over_load(run, scene, rate).await?;
@@ -82,7 +66,7 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
         Ok(())
     })
     .await?;
-    report.proof = verify::histories(&played.player, played.links).await?;
+    report.proof = verify::histories(&played.player, played.links, run.progress).await?;
     Ok(report)
 }
 
@@ -101,7 +85,7 @@ fn setup(run: &Run<'_>, options: &OneToOne, people: &[Person]) -> Setup {
         users,
         epoch: people::epoch(people),
         codec: run.common.codec(),
-        text: talking::text(run, options.characters as usize),
+        text: talking::text(run, options.characters),
         receipts: true,
     }
 }
@@ -122,7 +106,9 @@ async fn latency_over_load(
     });
     for load in LOADS {
         let rate = highest * load;
-        let times = talking::open(run, scene, rate, point_time(run)).await?;
+        let time = run.common.stretch() / 2;
+        let _step = run.progress.stretch(&format!("at {:.0} % of that rate", load * 100.0), time);
+        let times = talking::open(run, scene, rate, time).await?.times;
         let quantiles = [
             (&times.ack, 0.5),
             (&times.ack, 0.99),
@@ -134,9 +120,4 @@ async fn latency_over_load(
         }
     }
     Ok(curves.into())
-}
-
-/// How long a point of a picture is measured.
-fn point_time(run: &Run<'_>) -> Duration {
-    run.common.stretch() / 2
 }

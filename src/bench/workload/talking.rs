@@ -1,5 +1,6 @@
 //! What the workloads of messages have in common: stretches with a window or at a rate, and coming to rest.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
@@ -7,62 +8,136 @@ use rand::{RngExt, SeedableRng};
 
 use super::Run;
 use crate::bench::errors::BenchError;
+use crate::bench::figure::{Disturbance, Figure, Latency, LatencyGoal};
 use crate::bench::load::crowd::Scene;
 use crate::bench::load::pace::{Metronome, Schedule};
+use crate::bench::load::people::{self, Person};
 use crate::bench::load::talk::{Talk, Tally, Times};
+use crate::bench::meter::Usage;
+
+/// What an ack, and a delivery, should take at half of the highest rate.
+pub const LATENCY_GOAL: LatencyGoal =
+    LatencyGoal { p50_must_ms: 5.0, p50_aim_ms: 2.0, p99_must_ms: 20.0, p99_aim_ms: 10.0 };
 
 /// How long messages that are under way may take to arrive once nobody sends any more.
-pub const SETTLE_WITHIN: Duration = Duration::from_secs(30);
+const SETTLE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What was counted in a measured stretch.
 #[derive(Debug, Clone, Copy)]
 pub struct Stretch {
     /// What was counted.
     pub tally: Tally,
-    /// How long it was.
-    pub time: Duration,
+    /// Who used the processors, and how long it was.
+    pub usage: Usage,
 }
 
 impl Stretch {
     /// So many of something in a second.
     pub fn rate(&self, count: u64) -> f64 {
-        count as f64 / self.time.as_secs_f64()
+        count as f64 / self.usage.wall.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// Messages in a second that were acknowledged and read by all who listen.
+    pub fn finished_rate(&self) -> f64 {
+        self.rate(self.tally.finished)
+    }
+
+    /// What each message cost the server, its PostgreSQL and the clients, in µs of a processor.
+    pub fn costs(&self, workload: &str) -> Vec<Figure> {
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / self.tally.finished.max(1) as f64;
+        let Usage { server_cpu, postgres_cpu, own_cpu, .. } = self.usage;
+        let figure = |name: &str, what: &str, time: Duration| {
+            Figure::lower(&format!("{workload}.{name}"), what, each(time), "µs")
+        };
+        vec![
+            figure("server_cpu", "processor time of the server for a message", server_cpu),
+            figure("postgres_cpu", "processor time of PostgreSQL for a message", postgres_cpu),
+            figure("client_cpu", "processor time of all clients for a message", own_cpu),
+        ]
     }
 }
 
-/// Lets every lane send with so many messages unfinished, warms up, and counts for a stretch.
+/// What was measured at a fixed rate.
+#[derive(Debug, Clone)]
+pub struct Paced {
+    /// Messages that were due in a second.
+    pub rate_per_s: f64,
+    /// How long they took.
+    pub times: Times,
+    /// Who else used the machine.
+    pub disturbance: Disturbance,
+}
+
+impl Paced {
+    /// The latencies of the workload of this name.
+    pub fn latencies(&self, workload: &str) -> [Latency; 2] {
+        let Self { rate_per_s, times, .. } = self;
+        let ack = format!("{workload}.latency_ack");
+        let delivery = format!("{workload}.latency_delivery");
+        [
+            Latency::from(&ack, "to the ack", *rate_per_s, &times.ack),
+            Latency::from(&delivery, "to a receiver's client", *rate_per_s, &times.delivery),
+        ]
+    }
+}
+
+/// Logs users of this run in: those of a role that have numbers of this range.
+pub async fn log_in(
+    run: &Run<'_>,
+    role: &str,
+    numbers: Range<u32>,
+) -> Result<Vec<Person>, BenchError> {
+    let users = numbers.map(|n| people::user(&run.prefix, role, n));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    let _step = run.progress.step("logging in", users.len() as u64);
+    people::log_all_in(run.target, &run.target.way(run.common), users).await
+}
+
+/// Lets these lanes send with so many messages unfinished, warms up, counts for a stretch, and comes to rest.
 pub async fn closed(
     run: &Run<'_>,
     scene: &Scene<Talk>,
-    window: usize,
+    lanes: Range<usize>,
+    window: u32,
 ) -> Result<Stretch, BenchError> {
-    scene.with(|talk, crowd| talk.let_all_send(crowd, window));
+    scene.with(|talk, crowd| {
+        for lane in lanes {
+            talk.let_send(crowd, lane, window as usize);
+        }
+    });
     scene.run_for(run.common.warm_up()).await;
-    let (before, since) = (measured(scene), Instant::now());
+    let (meter, before) = (run.meter(), scene.with(|talk, _| talk.tally));
     scene.run_for(run.common.stretch()).await;
-    let stretch = Stretch { tally: measured(scene) - before, time: since.elapsed() };
-    settle(scene).await?;
+    let tally = scene.with(|talk, _| talk.tally) - before;
+    let stretch = Stretch { tally, usage: meter.stop() };
+    settle(scene).await;
     Ok(stretch)
 }
 
-/// Has messages due at a fixed rate, each of a lane that chance picks, warms up, and measures for a stretch.
+/// Has messages due at a fixed rate for so long, each of a lane that chance picks, after a while that is not measured, and
+/// comes to rest.
 pub async fn open(
     run: &Run<'_>,
     scene: &Scene<Talk>,
     rate_per_s: f64,
     time: Duration,
-) -> Result<Times, BenchError> {
+) -> Result<Paced, BenchError> {
     let metronome = Metronome::start().map_err(BenchError::system("no thread"))?;
     let mut chance = SmallRng::seed_from_u64(run.common.seed);
-    let warm_up = run.common.warm_up();
+    let warm_up = run.common.warm_up() / 2;
     let from_us = scene.with(|talk, crowd| {
         let now_us = crowd.now_us();
         talk.measure_from(now_us + u64::try_from(warm_up.as_micros()).unwrap_or_default());
         now_us
     });
     let mut schedule = Schedule::new(from_us, rate_per_s, warm_up + time);
+    let since = Instant::now();
+    let mut meter = None;
     while schedule.next_due().is_some() {
         metronome.beat().await;
+        if meter.is_none() && since.elapsed() >= warm_up {
+            meter = Some(run.meter());
+        }
         scene.with(|talk, crowd| {
             let now_us = crowd.now_us();
             while let Some(due_us) = schedule.next_due().filter(|due_us| *due_us <= now_us) {
@@ -72,24 +147,21 @@ pub async fn open(
             }
         });
     }
-    settle(scene).await?;
-    Ok(scene.with(|talk, _| talk.times.clone()))
+    let disturbance = meter.map(|meter| meter.stop().disturbance()).unwrap_or_default();
+    settle(scene).await;
+    let times = scene.with(|talk, _| talk.times.clone());
+    Ok(Paced { rate_per_s, times, disturbance })
 }
 
 /// Waits until nothing is under way.
-pub async fn settle(scene: &Scene<Talk>) -> Result<(), BenchError> {
+async fn settle(scene: &Scene<Talk>) {
     scene.with(|talk, _| talk.hush());
     // What does not come is told by the proof, which says what and how many.
     scene.until(SETTLE_WITHIN, Talk::is_settled).await;
-    Ok(())
 }
 
 /// A text of so many characters, which chance picks.
-pub fn text(run: &Run<'_>, characters: usize) -> String {
+pub fn text(run: &Run<'_>, characters: u32) -> String {
     let mut chance = SmallRng::seed_from_u64(run.common.seed);
     (0..characters).map(|_| char::from(chance.random_range(b'a'..=b'z'))).collect()
-}
-
-fn measured(scene: &Scene<Talk>) -> Tally {
-    scene.with(|talk, _| talk.tally)
 }

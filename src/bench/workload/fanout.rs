@@ -1,0 +1,119 @@
+//! One group with many members online: what one message costs that goes to all of them.
+
+use clap::Args;
+
+use super::Run;
+use super::talking::{self, Stretch};
+use crate::bench::errors::BenchError;
+use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
+use crate::bench::load::crowd::{self, Scene};
+use crate::bench::load::people;
+use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::verify;
+use crate::ids::UserId;
+
+/// Sizes of groups at which the picture of throughput over size has its points, as far as there are so many members.
+const SIZES: [usize; 6] = [10, 30, 100, 300, 1_000, 3_000];
+
+/// Its options.
+#[derive(Debug, Clone, Args)]
+pub struct Fanout {
+    /// Members of the group, all of them online; one of them writes.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=6_000))]
+    pub members: u32,
+    /// Messages that are not yet acknowledged and read by all others.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub window: u32,
+    /// Characters of each message.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    pub characters: u32,
+}
+
+/// Measures it.
+pub async fn run(run: &Run<'_>, options: &Fanout) -> Result<WorkloadReport, BenchError> {
+    let mut report = WorkloadReport::new("fanout");
+    report.set("members", options.members);
+    report.set("window", options.window);
+    report.set("characters", options.characters);
+
+    let mut everyone = talking::log_in(run, "f", 0..options.members).await?;
+    let users: Vec<UserId> = everyone.iter().map(|person| person.user.clone()).collect();
+    let mut sizes: Vec<usize> = Vec::new();
+    if run.common.plot.is_some() {
+        sizes.extend(SIZES.into_iter().filter(|size| *size < users.len()));
+    }
+    sizes.push(users.len());
+    let mut conversations = Vec::new();
+    for size in &sizes {
+        let Some(owner) = everyone.first_mut() else { continue };
+        let _step = run.progress.step(&format!("making a group of {size}"), 1);
+        let name = format!("{}-{size}", run.prefix);
+        let members = users.get(..*size).unwrap_or_default();
+        let conversation = people::make_group(owner, &name, members).await?;
+        let members = (0..*size).map(|who| (who, conversation.clone())).collect();
+        conversations.push(Conversation { members, senders: vec![0] });
+    }
+    let setup = Setup {
+        users: users.iter().map(UserId::to_string).collect(),
+        epoch: people::epoch(&everyone),
+        conversations,
+        codec: run.common.codec(),
+        text: talking::text(run, options.characters),
+        receipts: false,
+    };
+    let talk = Talk::new(setup, run.began_ms)?;
+    let links = everyone.into_iter().map(|person| person.link).collect();
+    let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
+        let mut many: Vec<(f64, f64)> = Vec::new();
+        let mut single: Vec<(f64, f64)> = Vec::new();
+        let mut last: Option<(Stretch, Stretch)> = None;
+        for (lane, size) in sizes.iter().enumerate() {
+            let said = format!("{} in flight, {size} members", options.window);
+            let step = run.progress.stretch(&said, run.common.measured());
+            let windowed = talking::closed(run, scene, lane..lane + 1, options.window).await?;
+            drop(step);
+            let said = format!("one at a time, {size} members");
+            let _step = run.progress.stretch(&said, run.common.measured());
+            let alone = talking::closed(run, scene, lane..lane + 1, 1).await?;
+            many.push((*size as f64, windowed.rate(windowed.tally.heard)));
+            single.push((*size as f64, alone.rate(alone.tally.heard)));
+            last = Some((windowed, alone));
+        }
+        if let Some((windowed, alone)) = last {
+            let figure = |name: &str, what: &str, stretch: &Stretch| {
+                Figure::higher(name, what, stretch.rate(stretch.tally.heard), "deliveries/s")
+            };
+            report.figures.push(
+                figure("fanout.rate", "read by a member, many in flight", &windowed)
+                    .with_goal(Goal::ratio(0.75, 1.0)),
+            );
+            report.figures.push(
+                figure("fanout.rate_one", "read by a member, one at a time", &alone)
+                    .with_goal(Goal::ratio(0.8, 0.95)),
+            );
+            report.figures.extend(windowed.costs("fanout"));
+            let both = windowed.usage.disturbance().worse(alone.usage.disturbance());
+            report.disturbance = both;
+        }
+        if sizes.len() > 1 {
+            report.series = vec![
+                curve(&format!("{} in flight", options.window), many),
+                curve("one at a time", single),
+            ];
+        }
+        Ok(())
+    })
+    .await?;
+    report.proof = verify::histories(&played.player, played.links, run.progress).await?;
+    Ok(report)
+}
+
+fn curve(name: &str, points: Vec<(f64, f64)>) -> Series {
+    Series {
+        name: name.to_owned(),
+        picture: "throughput-over-group-size".to_owned(),
+        x: Axis::log("members online", "members"),
+        y: Axis::linear("messages read by members", "deliveries/s"),
+        points,
+    }
+}
