@@ -18,7 +18,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use self::errors::BenchError;
-use self::figure::WorkloadReport;
+use self::figure::{Report, WorkloadReport};
 use self::options::{Bench, Common, Workload};
 use self::target::Target;
 use self::workload::{Run, fanout, groups, one_to_one, slow_reader};
@@ -32,14 +32,33 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     // server's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::system("no runtime"))?;
-    let reports = tokio::task::LocalSet::new().block_on(&runtime, async {
-        Ok::<_, BenchError>(vec![measured(&bench.workload, &bench.common).await?])
-    })?;
-    let is_proven = reports.iter().all(|report| report.proof.holds());
-    let text = serde_json::to_string_pretty(&reports).unwrap_or_default();
-    // Whoever asked may have gone.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-    Ok(if is_proven { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let mut report = Report::begin();
+    let ended: Result<(), BenchError> = tokio::task::LocalSet::new().block_on(&runtime, async {
+        for workload in bench.workload.parts()? {
+            report.workloads.push(measured(&workload, &bench.common).await?);
+        }
+        Ok(())
+    });
+    if report.workloads.is_empty() {
+        ended?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // What was measured before something went wrong is as true as it would be otherwise.
+    tell(&report, &bench.common)?;
+    ended?;
+    Ok(if report.is_proven() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Writes the report to standard output.
+fn tell(report: &Report, common: &Common) -> Result<(), BenchError> {
+    let text = if common.json {
+        serde_json::to_string_pretty(report)
+            .map_err(|error| BenchError::Options(error.to_string()))?
+    } else {
+        report.table()
+    };
+    writeln!(std::io::stdout().lock(), "{}", text.trim_end())
+        .map_err(BenchError::system("standard output"))
 }
 
 /// Runs one workload against a server of its own, or the given one, and sees to it that an own one is gone afterwards.
@@ -70,6 +89,8 @@ async fn measure(
         Workload::Groups(options) => groups::run(&run, options).await,
         Workload::Fanout(options) => fanout::run(&run, options).await,
         Workload::SlowReader(options) => slow_reader::run(&run, options).await,
+        // Taken apart before, by `Workload::parts`.
+        Workload::All => Err(BenchError::Options("all is many".to_owned())),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::errors::BenchError;
 use super::workload::fanout::Fanout;
 use super::workload::groups::Groups;
 use super::workload::one_to_one::OneToOne;
@@ -38,7 +39,7 @@ Examples:
   rookery bench one-to-one --json | jq '.workloads[].figures'";
 
 /// What can be measured.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Workload {
     /// Pairs of users who write to each other: stored, acknowledged, and read by the receiver's client.
     OneToOne(OneToOne),
@@ -48,6 +49,32 @@ pub enum Workload {
     Fanout(Fanout),
     /// Members who stop reading while messages flow: what they cost, and whom.
     SlowReader(SlowReader),
+    /// All of them with their defaults, in one report.
+    All,
+}
+
+/// What `all` runs, in this order, each as if it were asked for alone.
+const ALL: [&str; 4] = ["one-to-one", "groups", "fanout", "slow-reader"];
+
+impl Workload {
+    /// The workloads that this one consists of: itself, but for `all`.
+    pub fn parts(&self) -> Result<Vec<Self>, BenchError> {
+        match self {
+            Self::All => ALL.into_iter().map(Self::usual).collect(),
+            one => Ok(vec![one.clone()]),
+        }
+    }
+
+    /// The workload of this name with its defaults.
+    fn usual(name: &str) -> Result<Self, BenchError> {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(subcommand)]
+            workload: Workload,
+        }
+        let parsed = Alone::try_parse_from(["bench", name]);
+        Ok(parsed.map_err(|error| BenchError::Options(error.to_string()))?.workload)
+    }
 }
 
 /// What all workloads take.
