@@ -1,0 +1,179 @@
+//! `rookery bench` as a person or a script uses it: against a server of its own, against one that is given, and asked for
+//! what cannot be.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should end"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Output;
+
+use common::node::{Node, Options, data_folder, program};
+use rookery::bench::figure::{Report, WorkloadReport};
+use tempfile::TempDir;
+
+/// Runs `rookery bench` to its end, with temporary files in a folder of the test.
+fn bench(temporary: &Path, args: &[&str]) -> Output {
+    program(temporary)
+        .env_remove("ROOKERY__DATA_DIR")
+        .env_remove("ROOKERY_BENCH_SECRET")
+        .env("TMPDIR", temporary)
+        .arg("bench")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// A folder for temporary files whose name is short enough for the socket of a private PostgreSQL.
+fn temporary() -> TempDir {
+    tempfile::Builder::new().prefix("rb").tempdir().unwrap()
+}
+
+/// The report, which proves what it says.
+#[track_caller]
+fn proven(output: &Output) -> Report {
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report.is_proven(), "{report:?}");
+    report
+}
+
+#[track_caller]
+fn only(report: &Report) -> &WorkloadReport {
+    assert_eq!(report.workloads.len(), 1);
+    report.workloads.first().unwrap()
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, part: &str) {
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(output.stdout.is_empty(), "{words}");
+    assert!(words.contains(part), "`{words}` should say `{part}`");
+    assert!(!words.contains("panicked"), "{words}");
+}
+
+#[test]
+fn a_server_of_its_own_is_measured_and_gone_afterwards() {
+    let temporary = temporary();
+
+    let output =
+        bench(temporary.path(), &["one-to-one", "--users", "10", "--duration", "1", "--json"]);
+
+    let report = proven(&output);
+    let workload = only(&report);
+    assert!(report.figure("one_to_one.rate").unwrap().value > 0.0);
+    assert_eq!(workload.proof.acked, workload.proof.found);
+    assert_eq!(workload.proof.acked, workload.proof.deliveries);
+    assert!(workload.latencies.iter().all(|latency| latency.count > 0), "{workload:?}");
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_given_server_is_measured_more_than_once_and_goes_on() {
+    let unbounded = "1000000000";
+    let node = Node::start_with(
+        Options::default()
+            .env("ROOKERY__LIMITS__SENDS_PER_S", unbounded)
+            .env("ROOKERY__LIMITS__SENDS_BURST", unbounded),
+    );
+    let (http, tcp) = (node.http().to_string(), node.tcp().to_string());
+    let data_dir = node.data_dir().to_str().unwrap();
+    let short = ["--data-dir", data_dir, "--duration", "1", "--json", "--server"];
+    let temporary = temporary();
+    let small = ["groups", "--groups", "3", "--members", "3", "--users", "5"];
+
+    let by_websocket = bench(temporary.path(), &[&small[..], &short[..], &[&http]].concat());
+    let by_tcp = bench(
+        temporary.path(),
+        &[&small[..], &short[..], &[&tcp, "--transport", "tcp", "--codec", "msgpack"]].concat(),
+    );
+
+    for output in [by_websocket, by_tcp] {
+        let report = proven(&output);
+        // Each message goes to the two others of its group.
+        let proof = only(&report).proof;
+        assert!(proof.acked > 0);
+        assert_eq!(proof.deliveries, 2 * proof.acked);
+    }
+    assert!(common::get(node.inside(), "/healthz").is_some());
+}
+
+#[test]
+fn a_message_to_many_is_read_by_each_of_them_once() {
+    let temporary = temporary();
+
+    let output =
+        bench(temporary.path(), &["fanout", "--members", "150", "--duration", "1", "--json"]);
+
+    let proof = only(&proven(&output)).proof;
+    assert!(proof.acked > 0);
+    assert_eq!(proof.deliveries, 149 * proof.acked);
+}
+
+#[test]
+fn who_stops_reading_costs_memory_and_no_message_of_the_others() {
+    let temporary = temporary();
+    let small = ["--readers", "3", "--stopped", "2", "--rate", "200", "--duration", "1", "--json"];
+
+    let output = bench(temporary.path(), &[&["slow-reader"], &small[..]].concat());
+
+    let report = proven(&output);
+    assert!(report.figure("slow_reader.bytes").is_some());
+    assert!(only(&report).proof.acked > 0);
+}
+
+#[test]
+fn a_refusal_of_a_given_server_names_what_to_raise() {
+    let node = Node::start_with(
+        Options::default()
+            .env("ROOKERY__LIMITS__SENDS_PER_S", "1")
+            .env("ROOKERY__LIMITS__SENDS_BURST", "1"),
+    );
+    let temporary = temporary();
+    let (http, data_dir) = (node.http().to_string(), node.data_dir().to_str().unwrap());
+
+    let output = bench(
+        temporary.path(),
+        &["one-to-one", "--users", "2", "--server", &http, "--data-dir", data_dir],
+    );
+
+    assert_refused(&output, "raise limits.sends_per_s");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said_in_a_sentence() {
+    let folder = data_folder();
+    let bench = |args: &[&str]| bench(folder.path(), args);
+
+    assert_refused(&bench(&[]), "Usage: rookery bench");
+    assert_refused(&bench(&["one-to-one", "--window", "33"]), "33 is not in 1..=32");
+    assert_refused(&bench(&["one-to-one", "--duration", "0"]), "0 is not in 1..=3600");
+    assert_refused(&bench(&["everything"]), "unrecognized subcommand");
+    // Nobody listens there, and a key that would be refused is not asked for.
+    let nobody = ["one-to-one", "--server", "127.0.0.1:1", "--secret", "not-a-secret"];
+    assert_refused(&bench(&nobody), "onnection refused");
+    let too_many = ["groups", "--members", "9", "--users", "5", "--secret", "x"];
+    assert_refused(
+        &bench(&[&too_many[..], &["--server", "127.0.0.1:1"]].concat()),
+        "more --members than there are --users",
+    );
+}
+
+#[test]
+fn the_help_names_what_can_be_measured() {
+    let folder = data_folder();
+
+    let output = bench(folder.path(), &["--help"]);
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    for word in ["one-to-one", "groups", "fanout", "slow-reader", "all", "--server", "--json"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
