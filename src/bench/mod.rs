@@ -34,8 +34,10 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     let runtime = runtime.map_err(BenchError::system("no runtime"))?;
     let mut report = Report::begin();
     let ended: Result<(), BenchError> = tokio::task::LocalSet::new().block_on(&runtime, async {
-        for workload in bench.workload.parts()? {
-            report.workloads.push(measured(&workload, &bench.common).await?);
+        let parts = bench.workload.parts()?;
+        let common = if parts.len() > 1 { bench.common.in_all() } else { bench.common.clone() };
+        for workload in parts {
+            report.workloads.push(measured(&workload, &common).await?);
         }
         Ok(())
     });

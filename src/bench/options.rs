@@ -138,7 +138,16 @@ const STRETCH: Duration = Duration::from_secs(10);
 /// The same when it shall be short.
 const SHORT_STRETCH: Duration = Duration::from_secs(2);
 
+/// The same in `all`, which has many of them.
+const STRETCH_IN_ALL: Duration = Duration::from_secs(6);
+
 impl Common {
+    /// The same options for a workload that is one of many.
+    pub fn in_all(&self) -> Self {
+        let usual = if self.short { SHORT_STRETCH } else { STRETCH_IN_ALL };
+        Self { duration: self.duration.or(Some(usual.as_secs())), ..self.clone() }
+    }
+
     /// How frames are written.
     pub fn codec(&self) -> Codec {
         match self.codec {

@@ -136,6 +136,8 @@ pub struct Times {
     pub ack: Histogram<u64>,
     /// Up to when a listener read it.
     pub delivery: Histogram<u64>,
+    /// Up to when it was sent: how late the load itself was. The others contain it.
+    pub sending: Histogram<u64>,
 }
 
 impl Times {
@@ -144,7 +146,7 @@ impl Times {
             Histogram::new_with_bounds(1, LATENCY_MAX_US, 3)
                 .map_err(|error| BenchError::Options(error.to_string()))
         };
-        Ok(Self { ack: empty()?, delivery: empty()? })
+        Ok(Self { ack: empty()?, delivery: empty()?, sending: empty()? })
     }
 }
 
@@ -252,8 +254,11 @@ impl Talk {
         own.sent.push(Sent { due_us, seq: 0, heard: 0 });
         self.tally.sent += 1;
         let (lane, number) = (lane as u16, number as u32);
-        let stamp = Stamp { lane, number, due_us };
-        let client_msg_id = stamp.id(self.began_ms + crowd.now_us() / 1000);
+        let (stamp, now_us) = (Stamp { lane, number, due_us }, crowd.now_us());
+        if due_us >= self.measured_from_us {
+            self.times.sending.saturating_record(now_us.saturating_sub(due_us));
+        }
+        let client_msg_id = stamp.id(self.began_ms + now_us / 1000);
         let (id, text) = (command_id(stamp), self.setup.text.as_str());
         crowd.send(own.who, Send { id, to: &own.to, client_msg_id, text });
     }
@@ -274,6 +279,7 @@ impl Talk {
         self.measured_from_us = now_us;
         self.times.ack.reset();
         self.times.delivery.reset();
+        self.times.sending.reset();
     }
 
     /// Whether every message was acknowledged and read by all who listen, but for who fell behind.

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Run, talking};
+use super::Run;
+use super::talking::{self, LATENCY_GOAL};
 use crate::bench::errors::BenchError;
 use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
@@ -57,9 +58,9 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
             talking::open(run, scene, rate / 2.0, run.common.stretch()).await?
         };
         report.disturbance = report.disturbance.worse(half.disturbance);
-        report.latencies.extend(
-            half.latencies("one_to_one").map(|latency| latency.with_goal(talking::LATENCY_GOAL)),
-        );
+        let [ack, delivery, sending] = half.latencies("one_to_one");
+        let (ack, delivery) = (ack.with_goal(LATENCY_GOAL), delivery.with_goal(LATENCY_GOAL));
+        report.latencies.extend([ack, delivery, sending]);
         if run.common.plot.is_some() {
             report.series = latency_over_load(run, scene, rate).await?;
         }

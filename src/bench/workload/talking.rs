@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -70,13 +71,15 @@ pub struct Paced {
 
 impl Paced {
     /// The latencies of the workload of this name.
-    pub fn latencies(&self, workload: &str) -> [Latency; 2] {
+    pub fn latencies(&self, workload: &str) -> [Latency; 3] {
         let Self { rate_per_s, times, .. } = self;
-        let ack = format!("{workload}.latency_ack");
-        let delivery = format!("{workload}.latency_delivery");
+        let latency = |name: &str, what: &str, times: &Histogram<u64>| {
+            Latency::from(&format!("{workload}.latency_{name}"), what, *rate_per_s, times)
+        };
         [
-            Latency::from(&ack, "to the ack", *rate_per_s, &times.ack),
-            Latency::from(&delivery, "to a receiver's client", *rate_per_s, &times.delivery),
+            latency("ack", "to the ack", &times.ack),
+            latency("delivery", "to a receiver's client", &times.delivery),
+            latency("sending", "to when it was sent: the load's own part", &times.sending),
         ]
     }
 }
