@@ -25,7 +25,12 @@ pub struct Alone<'a> {
     pub pool: &'a Pool,
 }
 
-/// Starts the engine in `data_dir`, does one thing with it, and stops it. Call it on the main thread, within the actix system.
+/// Runs something that may start the engine, on this thread, which has to be the main one.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    actix_web::rt::System::new().block_on(work)
+}
+
+/// Starts the engine in `data_dir`, does one thing with it, and stops it. Call it within [`block_on`].
 pub async fn with_engine<T>(
     settings: Settings,
     data_dir: &Path,

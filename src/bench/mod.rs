@@ -21,7 +21,9 @@ use self::errors::BenchError;
 use self::figure::{Report, WorkloadReport};
 use self::options::{Bench, Common, Workload};
 use self::target::Target;
-use self::workload::{Run, fanout, groups, one_to_one, slow_reader};
+use self::workload::append::Append;
+use self::workload::{Run, append, fanout, groups, one_to_one, slow_reader};
+use crate::app::alone;
 use crate::store::child;
 
 /// Measures what the options ask for and writes the report.
@@ -30,10 +32,8 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     child::raise_open_files().map_err(BenchError::system("the limit of open files"))?;
     // One thread: what it does for a message is a fraction of what the server does, and the rest of the machine is the
     // server's.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(BenchError::system("no runtime"))?;
     let mut report = Report::begin();
-    let ended: Result<(), BenchError> = tokio::task::LocalSet::new().block_on(&runtime, async {
+    let ended: Result<(), BenchError> = alone::block_on(async {
         let parts = bench.workload.parts()?;
         let common = if parts.len() > 1 { bench.common.in_all() } else { bench.common.clone() };
         for workload in parts {
@@ -65,6 +65,9 @@ fn tell(report: &Report, common: &Common) -> Result<(), BenchError> {
 
 /// Runs one workload against a server of its own, or the given one, and sees to it that an own one is gone afterwards.
 async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport, BenchError> {
+    if let Workload::Append(options) = workload {
+        return appended(common, options).await;
+    }
     let target = Target::open(common, &[]).await?;
     let report = tokio::select! {
         report = measure(workload, common, &target) => report,
@@ -80,6 +83,17 @@ async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport
     })
 }
 
+/// Runs the one workload that needs no server, in a folder that is gone afterwards.
+async fn appended(common: &Common, options: &Append) -> Result<WorkloadReport, BenchError> {
+    let folder = target::fresh_folder()?;
+    let report = tokio::select! {
+        report = append::run(common, options, &folder) => report,
+        stopped = stop_asked() => Err(stopped),
+    };
+    target::remove(&folder);
+    report
+}
+
 async fn measure(
     workload: &Workload,
     common: &Common,
@@ -88,6 +102,8 @@ async fn measure(
     let run = Run::new(common, target)?;
     match workload {
         Workload::OneToOne(options) => one_to_one::run(&run, options).await,
+        // Needs no server: `appended` measures it.
+        Workload::Append(_) => Err(BenchError::Options("append has no server".to_owned())),
         Workload::Groups(options) => groups::run(&run, options).await,
         Workload::Fanout(options) => fanout::run(&run, options).await,
         Workload::SlowReader(options) => slow_reader::run(&run, options).await,

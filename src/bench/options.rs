@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::errors::BenchError;
+use super::workload::append::Append;
 use super::workload::fanout::Fanout;
 use super::workload::groups::Groups;
 use super::workload::one_to_one::OneToOne;
@@ -45,6 +46,8 @@ pub enum Workload {
     OneToOne(OneToOne),
     /// Many small groups, in which everybody writes.
     Groups(Groups),
+    /// Group actors and journals without sockets, on a database of their own, beside PostgreSQL alone.
+    Append(Append),
     /// One group with many members online: one message at a time, and several in flight.
     Fanout(Fanout),
     /// Members who stop reading while messages flow: what they cost, and whom.
@@ -54,7 +57,7 @@ pub enum Workload {
 }
 
 /// What `all` runs, in this order, each as if it were asked for alone.
-const ALL: [&str; 4] = ["one-to-one", "groups", "fanout", "slow-reader"];
+const ALL: [&str; 5] = ["one-to-one", "groups", "fanout", "slow-reader", "append"];
 
 impl Workload {
     /// The workloads that this one consists of: itself, but for `all`.

@@ -143,11 +143,7 @@ impl Target {
     }
 
     async fn start(env: &[(&str, &str)]) -> Result<Self, BenchError> {
-        let folder = std::env::temp_dir().join(format!(
-            "rookery-bench-{}-{:08x}",
-            std::process::id(),
-            rand::random::<u32>()
-        ));
+        let folder = fresh_folder()?;
         let opened = Self::start_in(&folder, env).await;
         if opened.is_err() {
             remove(&folder);
@@ -156,7 +152,6 @@ impl Target {
     }
 
     async fn start_in(folder: &Path, env: &[(&str, &str)]) -> Result<Self, BenchError> {
-        folder::private_folder(folder, None).map_err(BenchError::system("no temporary folder"))?;
         let program = std::env::current_exe().map_err(BenchError::system("where are we?"))?;
         let mut command = Command::new(program);
         command
@@ -236,7 +231,16 @@ fn words(log: &Mutex<VecDeque<String>>) -> String {
     log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
-fn remove(folder: &Path) {
+/// A folder for what is started for a run; [`remove`] it afterwards.
+pub fn fresh_folder() -> Result<PathBuf, BenchError> {
+    let name = format!("rookery-bench-{}-{:08x}", std::process::id(), rand::random::<u32>());
+    let folder = std::env::temp_dir().join(name);
+    folder::private_folder(&folder, None).map_err(BenchError::system("no temporary folder"))?;
+    Ok(folder)
+}
+
+/// Removes such a folder.
+pub fn remove(folder: &Path) {
     // What is left in a temporary folder harms nobody, and there is nobody to tell.
     let _ = std::fs::remove_dir_all(folder);
 }

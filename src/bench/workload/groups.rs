@@ -73,7 +73,7 @@ pub async fn run(run: &Run<'_>, options: &Groups) -> Result<WorkloadReport, Benc
         epoch: people::epoch(&everyone),
         conversations,
         codec: run.common.codec(),
-        text: talking::text(run, options.characters),
+        text: talking::text(run.common, options.characters),
         receipts: false,
     };
     let talk = Talk::new(setup, run.began_ms)?;

@@ -3,6 +3,7 @@
 //! A workload has its options, a `clap::Args`, and `run`, which sets the scene against [`Run::target`], measures, proves,
 //! and returns a report. To add one: a file here, a variant of `options::Workload`, a line in `bench::measure`.
 
+pub mod append;
 pub mod fanout;
 pub mod groups;
 pub mod one_to_one;

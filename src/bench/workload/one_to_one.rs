@@ -86,7 +86,7 @@ fn setup(run: &Run<'_>, options: &OneToOne, people: &[Person]) -> Setup {
         users,
         epoch: people::epoch(people),
         codec: run.common.codec(),
-        text: talking::text(run, options.characters),
+        text: talking::text(run.common, options.characters),
         receipts: true,
     }
 }

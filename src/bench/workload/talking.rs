@@ -15,6 +15,7 @@ use crate::bench::load::pace::{Metronome, Schedule};
 use crate::bench::load::people::{self, Person};
 use crate::bench::load::talk::{Talk, Tally, Times};
 use crate::bench::meter::Usage;
+use crate::bench::options::Common;
 
 /// What an ack, and a delivery, should take at half of the highest rate.
 pub const LATENCY_GOAL: LatencyGoal =
@@ -164,7 +165,7 @@ async fn settle(scene: &Scene<Talk>) {
 }
 
 /// A text of so many characters, which chance picks.
-pub fn text(run: &Run<'_>, characters: u32) -> String {
-    let mut chance = SmallRng::seed_from_u64(run.common.seed);
+pub fn text(common: &Common, characters: u32) -> String {
+    let mut chance = SmallRng::seed_from_u64(common.seed);
     (0..characters).map(|_| char::from(chance.random_range(b'a'..=b'z'))).collect()
 }
