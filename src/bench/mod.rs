@@ -9,6 +9,7 @@ pub mod load;
 pub mod meter;
 pub mod options;
 pub mod progress;
+pub mod raw;
 pub mod report;
 pub mod target;
 pub mod verify;

@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -20,13 +19,11 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Disturbance, Figure, Goal, Proof, WorkloadReport};
 use crate::bench::meter::Meter;
 use crate::bench::options::Common;
+use crate::bench::raw::postgres::{self, failed};
 use crate::config::{self, Sources};
 use crate::ids::{AppId, ClientMsgId, Conversation, GroupId, Seq, UnixMs, UserId};
-use crate::limits;
 use crate::protocol::{Body, Content, ErrorBody, GroupCreate, GroupKind, GroupName, Send};
-use crate::store::StoreError;
-use crate::store::bare::{self, BareKind, BareWriter};
-use crate::store::connect::Connector;
+use crate::store::bare::{self, BareKind};
 use crate::store::users;
 
 /// How often both are measured, by turns: what changes on the machine meanwhile concerns both.
@@ -74,7 +71,8 @@ async fn measure(
     let mut disturbance = Disturbance::default();
     for number in 0..TURNS {
         let meter = Meter::start(&[]);
-        bare += bare_rate(alone.connector, BareKind::Group, number, &scene.stored, turn).await?;
+        bare +=
+            postgres::rate(alone.connector, BareKind::Group, number, &scene.stored, turn).await?;
         ours += scene.rate(warm_up, turn).await?;
         disturbance = disturbance.worse(meter.stop().disturbance());
     }
@@ -96,41 +94,6 @@ async fn measure(
     report.proof = scene.proof(alone).await?;
     report.disturbance = disturbance;
     Ok(report)
-}
-
-/// Rows of messages that PostgreSQL alone takes in a second, from as many connections as there are journals and in
-/// statements as large as theirs. Each `turn` may be measured once a database.
-pub async fn bare_rate(
-    connector: &Connector,
-    kind: BareKind,
-    turn: u32,
-    body: &[u8],
-    time: Duration,
-) -> Result<f64, BenchError> {
-    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let mut writing = Vec::new();
-    for journal in 0..limits::JOURNALS {
-        let no = turn * limits::JOURNALS as u32 + journal as u32;
-        let mut writer = BareWriter::open(connector, kind, no, 64).await.map_err(failed)?;
-        let (stop, written, body) = (stop.clone(), written.clone(), body.to_vec());
-        writing.push(tokio::spawn(async move {
-            let bodies = vec![body.as_slice(); limits::JOURNAL_BATCH];
-            while !stop.load(Ordering::Relaxed) {
-                writer.insert(now(), &bodies).await?;
-                written.fetch_add(bodies.len() as u64, Ordering::Relaxed);
-            }
-            Ok::<_, StoreError>(())
-        }));
-    }
-    let since = Instant::now();
-    tokio::time::sleep(time).await;
-    let rate = written.load(Ordering::Relaxed) as f64 / since.elapsed().as_secs_f64();
-    stop.store(true, Ordering::Relaxed);
-    for writing in writing {
-        let ended = writing.await.map_err(|error| BenchError::Start(error.to_string()))?;
-        ended.map_err(failed)?;
-    }
-    Ok(rate)
 }
 
 /// Groups, and those who write to them.
@@ -246,10 +209,6 @@ fn now() -> UnixMs {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis();
     UnixMs::new(i64::try_from(millis).unwrap_or(i64::MAX))
-}
-
-fn failed(error: StoreError) -> BenchError {
-    BenchError::Start(error.to_string())
 }
 
 fn refused(error: ErrorBody) -> BenchError {

@@ -5,11 +5,13 @@ use clap::Args;
 use super::Run;
 use super::talking::{self, LATENCY_GOAL};
 use crate::bench::errors::BenchError;
-use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
+use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people::{self, Person};
 use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::raw::postgres;
 use crate::bench::verify;
+use crate::store::bare::BareKind;
 
 /// Shares of the highest rate at which the picture of latency over load has its points.
 const LOADS: [f64; 6] = [0.1, 0.25, 0.5, 0.7, 0.85, 0.95];
@@ -68,6 +70,16 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
     })
     .await?;
     report.proof = verify::histories(&played.player, played.links, run.progress).await?;
+    let step = run.progress.stretch("PostgreSQL alone", run.common.stretch());
+    let (kind, time) = (BareKind::Pair, run.common.stretch());
+    let raw = postgres::beside(run.target, kind, options.characters, time).await?;
+    drop(step);
+    if let Some(raw) = raw
+        && let Some(rate) = report.figures.iter_mut().find(|it| it.name == "one_to_one.rate")
+    {
+        rate.limit =
+            Some(Limit { what: "PostgreSQL alone with the same rows".to_owned(), value: raw });
+    }
     Ok(report)
 }
 
