@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use self::errors::BenchError;
 use self::figure::{Report, WorkloadReport};
 use self::options::{Bench, Common, Workload};
+use self::raw::websocket;
 use self::target::Target;
 use self::workload::append::Append;
 use self::workload::{Run, append, fanout, groups, one_to_one, slow_reader};
@@ -31,6 +32,10 @@ use crate::store::child;
 pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     // Each session is an open file.
     child::raise_open_files().map_err(BenchError::system("the limit of open files"))?;
+    if let Workload::BareServer = bench.workload {
+        websocket::serve().map_err(BenchError::system("the bare server"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // One thread: what it does for a message is a fraction of what the server does, and the rest of the machine is the
     // server's.
     let mut report = Report::begin();
@@ -108,8 +113,8 @@ async fn measure(
         Workload::Groups(options) => groups::run(&run, options).await,
         Workload::Fanout(options) => fanout::run(&run, options).await,
         Workload::SlowReader(options) => slow_reader::run(&run, options).await,
-        // Taken apart before, by `Workload::parts`.
-        Workload::All => Err(BenchError::Options("all is many".to_owned())),
+        // Taken care of before.
+        Workload::All | Workload::BareServer => Err(BenchError::Options("no workload".to_owned())),
     }
 }
 

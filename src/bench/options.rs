@@ -54,6 +54,9 @@ pub enum Workload {
     SlowReader(SlowReader),
     /// All of them with their defaults, in one report.
     All,
+    /// A server that only echoes and fans out, to measure against.
+    #[command(hide = true)]
+    BareServer,
 }
 
 /// What `all` runs, in this order, each as if it were asked for alone.

@@ -4,3 +4,5 @@
 //! mean little.
 
 pub mod postgres;
+pub mod sockets;
+pub mod websocket;
