@@ -5,10 +5,11 @@ use clap::Args;
 use super::Run;
 use super::talking::{self, Stretch};
 use crate::bench::errors::BenchError;
-use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
+use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people;
 use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::raw::sockets;
 use crate::bench::verify;
 use crate::ids::UserId;
 
@@ -105,6 +106,16 @@ pub async fn run(run: &Run<'_>, options: &Fanout) -> Result<WorkloadReport, Benc
     })
     .await?;
     report.proof = verify::histories(&played.player, played.links, run.progress).await?;
+    for (name, window) in [("fanout.rate", options.window), ("fanout.rate_one", 1)] {
+        let said = format!("bare sockets, {window} in flight");
+        let _step = run.progress.stretch(&said, run.common.measured());
+        let text = talking::text(run.common, options.characters);
+        let listeners = options.members as usize - 1;
+        let value = sockets::fanout(run, listeners, window as usize, &text).await?;
+        if let Some(figure) = report.figures.iter_mut().find(|figure| figure.name == name) {
+            figure.limit = Some(Limit { what: "the same to bare sockets".to_owned(), value });
+        }
+    }
     Ok(report)
 }
 

@@ -9,7 +9,7 @@ use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people::{self, Person};
 use crate::bench::load::talk::{Conversation, Setup, Talk};
-use crate::bench::raw::postgres;
+use crate::bench::raw::{postgres, sockets};
 use crate::bench::verify;
 use crate::store::bare::BareKind;
 
@@ -80,6 +80,12 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
         rate.limit =
             Some(Limit { what: "PostgreSQL alone with the same rows".to_owned(), value: raw });
     }
+    let _step = run.progress.stretch("bare sockets that echo", run.common.measured());
+    let (users, window) = (options.users as usize & !1, options.window as usize);
+    let echo =
+        sockets::echo(run, users, window, &talking::text(run.common, options.characters)).await?;
+    let what = "answered by bare sockets, nothing else done";
+    report.figures.push(Figure::higher("one_to_one.bare_echo", what, echo, "messages/s"));
     Ok(report)
 }
 
