@@ -4,7 +4,8 @@
 //! batch, and whoever closes goes on reading for a while, or the system would take back what was written last.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
 
@@ -17,6 +18,9 @@ use crate::limits;
 
 /// What is read from a socket at once, in bytes.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Frames that are written with one call of the system at most.
+const FRAMES_AT_ONCE: usize = 64;
 
 /// Sets a new connection up.
 pub fn prepare(stream: &TcpStream) -> io::Result<()> {
@@ -41,12 +45,14 @@ struct Inner {
 #[derive(Default)]
 struct Outgoing {
     begun: Option<Piece>,
+    /// What the adapter says of its own.
+    aside: Option<Piece>,
     batch: Option<Piece>,
     end: End,
 }
 
 struct Piece {
-    bytes: Bytes,
+    frames: VecDeque<Bytes>,
     /// Called when all of it was written.
     written: Option<Box<dyn FnOnce()>>,
 }
@@ -60,11 +66,15 @@ enum End {
     Closed,
 }
 
-enum Progress {
+/// What became of something that was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
     /// Nothing is left to be written.
     Done,
     /// The peer must read first.
     Blocked,
+    /// The connection is over.
+    Broken,
 }
 
 impl Connection {
@@ -89,20 +99,40 @@ impl Connection {
         }
     }
 
-    /// Writes a batch, and says when it was written. Only one at a time.
-    pub fn write(&self, bytes: Bytes, written: impl FnOnce() + 'static) {
-        self.0.outgoing.borrow_mut().batch =
-            Some(Piece { bytes, written: Some(Box::new(written)) });
-        self.pump();
+    /// Writes a batch of frames. One that has to wait says later that it was written; only one at a time.
+    pub fn write(&self, frames: Vec<Bytes>, written: impl FnOnce() + 'static) -> Progress {
+        let mut batch = Piece { frames: frames.into(), written: None };
+        // Nothing waits then, so nothing is overtaken.
+        let is_free = !self.0.is_blocked.get() && matches!(self.0.outgoing.borrow().end, End::Open);
+        if is_free {
+            match self.write_piece(&mut batch) {
+                Progress::Blocked => {}
+                over => return over,
+            }
+        }
+        batch.written = Some(Box::new(written));
+        let mut outgoing = self.0.outgoing.borrow_mut();
+        if is_free {
+            outgoing.begun = Some(batch);
+            drop(outgoing);
+            self.wait_to_write();
+        } else {
+            outgoing.batch = Some(batch);
+        }
+        Progress::Blocked
     }
 
-    /// The same, for one that waits: whether all of it was written, and not broken off.
+    /// Writes something before the batch that waits, if one does. Whether all of it was written, and not broken off. Only
+    /// one at a time.
     pub async fn send(&self, bytes: Bytes) -> bool {
         let (written, wait) = oneshot::channel();
-        self.write(bytes, move || {
+        let written = Box::new(move || {
             // Nobody waits any more.
             let _ = written.send(());
         });
+        let frames = VecDeque::from([bytes]);
+        self.0.outgoing.borrow_mut().aside = Some(Piece { frames, written: Some(written) });
+        self.pump();
         wait.await.is_ok()
     }
 
@@ -138,17 +168,21 @@ impl Connection {
             return;
         }
         if let Progress::Blocked = self.write_now() {
-            self.0.is_blocked.set(true);
-            let waiting = self.clone();
-            tokio::task::spawn_local(async move {
-                while waiting.0.stream.writable().await.is_ok() {
-                    if let Progress::Done = waiting.write_now() {
-                        break;
-                    }
-                }
-                waiting.0.is_blocked.set(false);
-            });
+            self.wait_to_write();
         }
+    }
+
+    fn wait_to_write(&self) {
+        self.0.is_blocked.set(true);
+        let waiting = self.clone();
+        tokio::task::spawn_local(async move {
+            while waiting.0.stream.writable().await.is_ok() {
+                if waiting.write_now() != Progress::Blocked {
+                    break;
+                }
+            }
+            waiting.0.is_blocked.set(false);
+        });
     }
 
     /// Writes as much as the system takes now.
@@ -157,19 +191,13 @@ impl Connection {
             let Some(mut piece) = self.0.outgoing.borrow_mut().next() else {
                 return Progress::Done;
             };
-            while piece.bytes.has_remaining() {
-                match self.0.stream.try_write(&piece.bytes) {
-                    Ok(taken) => piece.bytes.advance(taken),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.0.outgoing.borrow_mut().begun = Some(piece);
-                        return Progress::Blocked;
-                    }
-                    Err(_) => {
-                        // Whoever reads finds out.
-                        self.cut();
-                        return Progress::Done;
-                    }
+            match self.write_piece(&mut piece) {
+                Progress::Done => {}
+                Progress::Blocked => {
+                    self.0.outgoing.borrow_mut().begun = Some(piece);
+                    return Progress::Blocked;
                 }
+                Progress::Broken => return Progress::Broken,
             }
             if let Some(written) = piece.written {
                 written();
@@ -177,6 +205,46 @@ impl Connection {
             if let End::Closed = self.0.outgoing.borrow().end {
                 self.shut(Shutdown::Write);
             }
+        }
+    }
+
+    /// Writes as much of a piece as the system takes now.
+    fn write_piece(&self, piece: &mut Piece) -> Progress {
+        while let Some(first) = piece.frames.front() {
+            let taken = if piece.frames.len() == 1 {
+                self.0.stream.try_write(first)
+            } else {
+                let mut slices = [IoSlice::new(&[]); FRAMES_AT_ONCE];
+                let at_once = piece.frames.len().min(FRAMES_AT_ONCE);
+                for (slice, frame) in slices.iter_mut().zip(&piece.frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                self.0.stream.try_write_vectored(&slices[..at_once])
+            };
+            match taken {
+                Ok(taken) => piece.advance(taken),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Progress::Blocked;
+                }
+                Err(_) => {
+                    // Whoever reads finds out.
+                    self.cut();
+                    return Progress::Broken;
+                }
+            }
+        }
+        Progress::Done
+    }
+}
+
+impl Piece {
+    fn advance(&mut self, mut taken: usize) {
+        while let Some(first) = self.frames.front_mut() {
+            if taken < first.len() {
+                return first.advance(taken);
+            }
+            taken -= first.len();
+            self.frames.pop_front();
         }
     }
 }
@@ -189,15 +257,15 @@ impl Outgoing {
         if let End::Closed = self.end {
             return None;
         }
-        if let Some(batch) = self.batch.take() {
-            return Some(batch);
+        if let Some(piece) = self.aside.take().or_else(|| self.batch.take()) {
+            return Some(piece);
         }
         match std::mem::replace(&mut self.end, End::Closed) {
             End::Open => {
                 self.end = End::Open;
                 None
             }
-            End::With(bytes) => Some(Piece { bytes, written: None }),
+            End::With(bytes) => Some(Piece { frames: VecDeque::from([bytes]), written: None }),
             End::Closed => None,
         }
     }

@@ -33,11 +33,15 @@ mod wire;
 
 pub use api_keys::{Caller, authenticate};
 pub use engine::{ConnectionPlace, CountedConnection, Engine, EngineSettings, ReadReceipts};
-pub use session::{SessionHandle, Transport};
+pub use session::{Handed, SessionHandle, Transport};
 
-use crate::protocol::codec::Codec;
+use crate::protocol::framing::Dialect;
 
-/// Opens a session for a new connection that speaks a codec, on the caller's thread.
-pub fn open_session(engine: &Engine, transport: Box<dyn Transport>, codec: Codec) -> SessionHandle {
-    session::SessionActor::open(engine, transport, codec)
+/// Opens a session for a new connection that is spoken to in a dialect, on the caller's thread.
+pub fn open_session(
+    engine: &Engine,
+    transport: Box<dyn Transport>,
+    dialect: Dialect,
+) -> SessionHandle {
+    session::SessionActor::open(engine, transport, dialect)
 }

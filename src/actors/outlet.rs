@@ -13,7 +13,7 @@ use super::session::{NeedSync, Push, SessionActor};
 use super::wire::Encoded;
 use crate::domain::intake::SessionNo;
 use crate::ids::{InboxSeq, UserNo};
-use crate::protocol::codec::Codec;
+use crate::protocol::framing::Dialect;
 
 /// A session, for those who have something for it.
 pub struct Outlet {
@@ -21,7 +21,7 @@ pub struct Outlet {
     pub no: SessionNo,
     /// Whose it is.
     pub user: UserNo,
-    codec: Codec,
+    dialect: Dialect,
     address: Addr<SessionActor>,
     behind: Arc<AtomicBool>,
     ended: AtomicBool,
@@ -32,12 +32,12 @@ impl Outlet {
     pub fn new(
         no: SessionNo,
         user: UserNo,
-        codec: Codec,
+        dialect: Dialect,
         address: Addr<SessionActor>,
         behind: Arc<AtomicBool>,
     ) -> Self {
         let ended = AtomicBool::new(false);
-        Self { no, user, codec, address, behind, ended }
+        Self { no, user, dialect, address, behind, ended }
     }
 
     /// The session was ended by a decision: from now on it hands nothing to its socket but that it was.
@@ -57,7 +57,7 @@ impl Outlet {
 
     /// Pushes an event; left out when there is no room, and the client then syncs. False when the session is gone.
     pub(super) fn push(&self, event: &mut Encoded, inbox: Option<InboxSeq>) -> bool {
-        let Some(frame) = event.frame(self.codec) else { return true };
+        let Some(frame) = event.frame(self.dialect) else { return true };
         match mailbox::tell(&self.address, Push { frame, inbox }) {
             Ok(()) => true,
             Err(TellError::Full) => {

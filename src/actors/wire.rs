@@ -10,7 +10,8 @@ use crate::domain::login_policy::EndedBy;
 use crate::domain::presence::{self, Chosen, Front, Seen, SeenTo};
 use crate::domain::{policy, snowflake};
 use crate::ids::{Conversation, GroupId, UnixMs, UserId};
-use crate::protocol::codec::{Codec, Outbound};
+use crate::protocol::codec::Outbound;
+use crate::protocol::framing::Dialect;
 use crate::protocol::{
     Body, Content, ConversationRow, DeliveredBy, DeviceState, Event, GroupInfo, GroupKind,
     GroupSummary, KickReason, LastSeen, Message, Notice, NoticeAction, Peer, PlatformPresence,
@@ -26,32 +27,28 @@ pub(super) fn with(user: &UserId) -> Conversation {
     Conversation::User(user.clone())
 }
 
-/// An event for many sessions: encoded once for each codec that any of them speaks.
+/// An event for many sessions: encoded once for each dialect that any of them speaks.
 pub(super) struct Encoded {
     event: Outbound,
-    json: Option<Option<Bytes>>,
-    msgpack: Option<Option<Bytes>>,
+    frames: [Option<Option<Bytes>>; Dialect::COUNT],
 }
 
 impl Encoded {
     /// Takes an event, and encodes nothing yet.
     pub(super) fn new(event: Event) -> Self {
-        Self { event: Outbound::Event(event), json: None, msgpack: None }
+        Self { event: Outbound::Event(event), frames: Default::default() }
     }
 
-    /// The frame for a session of this codec; a cheap clone.
-    pub(super) fn frame(&mut self, codec: Codec) -> Option<Bytes> {
-        let frame = match codec {
-            Codec::Json => &mut self.json,
-            Codec::MessagePack => &mut self.msgpack,
-        };
-        frame.get_or_insert_with(|| encode(codec, &self.event)).clone()
+    /// The frame for a session of this dialect; a cheap clone.
+    pub(super) fn frame(&mut self, dialect: Dialect) -> Option<Bytes> {
+        let frame = &mut self.frames[dialect.index()];
+        frame.get_or_insert_with(|| encode(dialect, &self.event)).clone()
     }
 }
 
-/// Encodes a frame.
-pub(super) fn encode(codec: Codec, frame: &Outbound) -> Option<Bytes> {
-    codec
+/// Encodes a frame, ready for the socket.
+pub(super) fn encode(dialect: Dialect, frame: &Outbound) -> Option<Bytes> {
+    dialect
         .encode(frame)
         .inspect_err(|error| tracing::error!(%error, "a frame of ours has no form"))
         .ok()

@@ -1,14 +1,15 @@
 //! The WebSocket adapter: messages in, messages out, and RFC 6455's own closes. The session behind it knows no socket.
 //!
-//! The only file that names the deprecated WebSocket crate, whose actor reads and writes the frames of a connection. The
-//! HTTP server hands the socket over with the request to upgrade, so that nothing of that server is left beside it, and a
-//! task carries bytes between socket and actor. Three things about the crate shape the rest:
+//! The only file that names the deprecated WebSocket crate, whose actor reads the frames of a connection and writes pongs
+//! and closes. The HTTP server hands the socket over with the request to upgrade, so that nothing of that server is left
+//! beside it, and a task carries bytes between socket and actor. Four things about the crate shape the rest:
 //!
 //! - it judges less than RFC 6455 asks for, and late: its input passes a watch first;
 //! - it reads for as long as something comes: its input is given one whole message, ping or pong at a time, and the next
 //!   when that was taken care of;
-//! - its actor is not polled while the peer does not read: a session hands over one batch at a time, and the socket can
-//!   be cut without the actor.
+//! - it would write each message's head and copy its payload anew for each member of a group: a session's frames have
+//!   their heads, and go past it to the socket;
+//! - its actor is not polled while the peer does not read its pongs: the socket can be cut without the actor.
 
 use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
@@ -32,9 +33,10 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::Notify;
 
 use super::frames::{FrameWatch, Kind, Passed, Violation};
-use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
-use crate::net::Connection;
+use crate::actors::{ConnectionPlace, Engine, Handed, SessionHandle, Transport, open_session};
+use crate::net::{Connection, Progress};
 use crate::protocol::codec::Codec;
+use crate::protocol::framing::{Dialect, Framing};
 use crate::protocol::{CloseCode, WEBSOCKET_PATH};
 
 /// What the adapter is set to.
@@ -220,8 +222,6 @@ struct Line {
     room: Notify,
     /// Why the input ended, if the peer broke the rules.
     violation: Cell<Option<Violation>>,
-    /// Whether a batch of the session is in what the actor puts out next.
-    batch: Cell<bool>,
     end: Cell<Option<End>>,
 }
 
@@ -247,14 +247,15 @@ impl Drop for Gone {
 async fn serve(connection: &Connection, head: Bytes, first: Bytes, engine: &Engine, codec: Codec) {
     let line = Rc::new(Line::default());
     let input = Input::new(connection.clone(), first, codec, line.clone()).chunks();
-    let peer = Peer { line: line.clone(), codec, message: BytesMut::new() };
+    let peer = Peer { line: line.clone(), message: BytesMut::new() };
     // The crate's own limit for a frame is not below ours, which the watch keeps.
     let (actor, output) = WebsocketContext::create_with_addr(peer, input);
-    let socket = Socket { actor, connection: connection.clone() };
-    let session = open_session(engine, Box::new(socket), codec);
+    let socket = Socket { actor, connection: connection.clone(), line: line.clone() };
+    let dialect = Dialect { codec, framing: Framing::WebSocket };
+    let session = open_session(engine, Box::new(socket), dialect);
     let gone = Gone(line.clone());
-    let session = line.session.get_or_init(|| session);
-    carry(connection, head, output, session, &line).await;
+    line.session.get_or_init(|| session);
+    carry(connection, head, output, &line).await;
     if line.end.get() == Some(End::Session) {
         // Over when its peer has closed too: a server that stops waits for that.
         connection.linger().await;
@@ -270,15 +271,11 @@ async fn carry(
     connection: &Connection,
     head: Bytes,
     output: impl Stream<Item = Result<Bytes, actix_web::Error>>,
-    session: &SessionHandle,
     line: &Line,
 ) {
     let mut output = pin!(output);
     let mut bytes = head;
     while connection.send(bytes).await {
-        if line.batch.take() {
-            session.written();
-        }
         bytes = match output.next().await {
             Some(Ok(bytes)) => bytes,
             Some(Err(_)) | None => break,
@@ -350,11 +347,6 @@ impl Input {
     }
 }
 
-/// Messages for the peer.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Write(Vec<Bytes>);
-
 /// The end, after what was written.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -368,15 +360,26 @@ struct Socket {
     /// Long-lived: a clone for each message would bring a slot of its own each time.
     actor: Addr<Peer>,
     connection: Connection,
+    line: Rc<Line>,
 }
 
 impl Transport for Socket {
-    fn write(&self, frames: Vec<Bytes>) {
-        // There is room: a session hands over one batch at a time. An adapter that is gone has told the session.
-        let _ = self.actor.try_send(Write(frames));
+    fn write(&self, frames: Vec<Bytes>) -> Handed {
+        let line = self.line.clone();
+        let progress = self.connection.write(frames, move || {
+            if let Some(session) = line.session.get() {
+                session.written();
+            }
+        });
+        match progress {
+            Progress::Done => Handed::Written,
+            // One that is broken is told by whoever reads.
+            Progress::Blocked | Progress::Broken => Handed::Waiting,
+        }
     }
 
     fn close(&self, code: u16, reason: &'static str) {
+        // There is room: it is said once. An adapter that is gone has told the session.
         let _ = self.actor.try_send(Close { code, reason });
     }
 
@@ -396,31 +399,12 @@ impl Drop for Socket {
 /// The actor of one WebSocket.
 struct Peer {
     line: Rc<Line>,
-    codec: Codec,
     /// The fragments of a message that is not whole yet; the watch bounds them.
     message: BytesMut,
 }
 
 impl Actor for Peer {
     type Context = WebsocketContext<Self>;
-}
-
-impl Handler<Write> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, Write(frames): Write, ctx: &mut Self::Context) {
-        for frame in frames {
-            if !self.codec.is_text() {
-                ctx.binary(frame);
-                continue;
-            }
-            match frame.try_into() {
-                Ok(text) => ctx.write_raw(ws::Message::Text(text)),
-                Err(error) => tracing::error!(%error, "a frame of ours is no text"),
-            }
-        }
-        self.line.batch.set(true);
-    }
 }
 
 impl Handler<Close> for Peer {

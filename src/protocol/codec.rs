@@ -100,26 +100,32 @@ impl Codec {
 
     /// Writes a frame. Fails only for a value that has no form in the codec, which none of ours is.
     pub fn encode(self, frame: &Outbound) -> Result<Bytes, EncodeError> {
+        let mut out = Vec::with_capacity(256);
+        self.encode_into(frame, &mut out)?;
+        Ok(Bytes::from(out))
+    }
+
+    /// The same, behind what is in `out` already.
+    pub fn encode_into(self, frame: &Outbound, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match frame {
-            Outbound::Ok { re, ok } => self.write(&OkFrame { re, ok }),
-            Outbound::Error { re, error } => self.write(&ErrorFrame { re, error }),
-            Outbound::Event(event) => self.write(event),
+            Outbound::Ok { re, ok } => self.write(&OkFrame { re, ok }, out),
+            Outbound::Error { re, error } => self.write(&ErrorFrame { re, error }, out),
+            Outbound::Event(event) => self.write(event, out),
         }
     }
 
-    fn write(self, frame: &impl Serialize) -> Result<Bytes, EncodeError> {
-        let mut out = Vec::with_capacity(256);
+    fn write(self, frame: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
-            Self::Json => serde_json::to_writer(&mut out, frame)
-                .map_err(|error| EncodeError(error.to_string()))?,
+            Self::Json => {
+                serde_json::to_writer(out, frame).map_err(|error| EncodeError(error.to_string()))
+            }
             // Human-readable, so that what is a string in JSON is one here too.
             Self::MessagePack => {
                 let mut writer =
-                    rmp_serde::Serializer::new(&mut out).with_struct_map().with_human_readable();
-                frame.serialize(&mut writer).map_err(|error| EncodeError(error.to_string()))?;
+                    rmp_serde::Serializer::new(out).with_struct_map().with_human_readable();
+                frame.serialize(&mut writer).map_err(|error| EncodeError(error.to_string()))
             }
         }
-        Ok(Bytes::from(out))
     }
 }
 

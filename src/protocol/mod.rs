@@ -8,6 +8,7 @@ mod command;
 mod content;
 mod error;
 mod event;
+pub mod framing;
 mod group;
 mod msgpack;
 mod object;

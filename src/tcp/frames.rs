@@ -2,11 +2,11 @@
 //!
 //! Knows no socket. Room is taken for what has come, never for what is announced.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::limits;
 
-/// Bytes of length before each frame.
+/// Bytes of length before each frame; ours are written with them, by [`crate::protocol::framing`].
 const HEAD_BYTES: usize = 4;
 
 /// A frame was announced that is longer than [`limits::FRAME_BYTES`]. Nothing more can be read.
@@ -46,18 +46,6 @@ impl FrameReader {
     }
 }
 
-/// Frames of ours, ready to be written in one go.
-pub fn batch(frames: &[Bytes]) -> Bytes {
-    let bytes = frames.iter().map(|frame| HEAD_BYTES + frame.len()).sum();
-    let mut batch = BytesMut::with_capacity(bytes);
-    for frame in frames {
-        // At most SERVER_FRAME_BYTES.
-        batch.put_u32(frame.len() as u32);
-        batch.extend_from_slice(frame);
-    }
-    batch.freeze()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -73,7 +61,10 @@ mod tests {
         ) {
             let mut reader = FrameReader::default();
             let mut read = Vec::new();
-            for mut piece in batch(&frames).chunks(cut) {
+            let heads = frames.iter().map(|frame| (frame.len() as u32).to_be_bytes());
+            let bytes: Vec<u8> =
+                heads.zip(&frames).flat_map(|(head, frame)| [&head, &frame[..]].concat()).collect();
+            for mut piece in bytes.chunks(cut) {
                 while let Some(frame) = reader.read(&mut piece) {
                     read.push(frame.unwrap());
                 }

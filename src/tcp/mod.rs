@@ -18,10 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::frames::{FrameReader, TooLong};
-use crate::actors::{ConnectionPlace, Engine, SessionHandle, Transport, open_session};
-use crate::net::{Connection, prepare};
+use crate::actors::{ConnectionPlace, Engine, Handed, SessionHandle, Transport, open_session};
+use crate::net::{Connection, Progress, prepare};
 use crate::protocol::CloseCode;
 use crate::protocol::codec::Codec;
+use crate::protocol::framing::{Dialect, Framing};
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -91,7 +92,8 @@ async fn attend(stream: net::TcpStream, engine: Engine, _place: ConnectionPlace)
     let cell = Rc::new(OnceCell::new());
     let socket = Socket { connection: connection.clone(), session: cell.clone() };
     // Until the first byte says otherwise; what is wrong with that byte is told in JSON as well.
-    let session = open_session(&engine, Box::new(socket), Codec::Json);
+    let dialect = Dialect { codec: Codec::Json, framing: Framing::Length };
+    let session = open_session(&engine, Box::new(socket), dialect);
     let session = cell.get_or_init(|| session);
     if let Err(code) = read(&connection, session).await {
         session.end(code);
@@ -134,13 +136,18 @@ struct Socket {
 }
 
 impl Transport for Socket {
-    fn write(&self, frames: Vec<Bytes>) {
+    fn write(&self, frames: Vec<Bytes>) -> Handed {
         let session = self.session.clone();
-        self.connection.write(frames::batch(&frames), move || {
+        let progress = self.connection.write(frames, move || {
             if let Some(session) = session.get() {
                 session.written();
             }
         });
+        match progress {
+            Progress::Done => Handed::Written,
+            // One that is broken is told by whoever reads.
+            Progress::Blocked | Progress::Broken => Handed::Waiting,
+        }
     }
 
     fn close(&self, _: u16, _: &'static str) {

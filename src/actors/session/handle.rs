@@ -10,12 +10,21 @@ use crate::protocol::codec::Codec;
 
 /// What an adapter can do for a session. Nothing here waits. Dropped with the session, and the connection must end then.
 pub trait Transport: 'static {
-    /// Writes frames in one go; the adapter calls [`SessionHandle::written`] when it can take more.
-    fn write(&self, frames: Vec<Bytes>);
+    /// Writes frames in one go, as they are: each has its head. The next only when these are taken care of.
+    fn write(&self, frames: Vec<Bytes>) -> Handed;
     /// Closes the connection after what was written.
     fn close(&self, code: u16, reason: &'static str);
     /// Ends the connection at once, whether its peer reads or not.
     fn cut(&self);
+}
+
+/// What became of frames that an adapter was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// The system has all of them.
+    Written,
+    /// The peer must read first; the adapter calls [`SessionHandle::written`] then.
+    Waiting,
 }
 
 /// A session, for its adapter.
@@ -30,7 +39,7 @@ impl SessionHandle {
         async move { taken.await.is_ok() }
     }
 
-    /// The adapter can take more frames.
+    /// The adapter has taken care of frames that had to wait, and can take more.
     pub fn written(&self) {
         mailbox::insist(&self.address, TransportReady);
     }

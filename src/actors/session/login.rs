@@ -96,7 +96,7 @@ impl Handler<FirstSync> for SessionActor {
                 self.known_inbox = self.known_inbox.max(reply.sync.inbox);
                 self.phase = Phase::Open { who, user };
                 let ok = Reply::LoggedIn(Box::new(reply));
-                if let Some(frame) = wire::encode(self.codec, &Outbound::Ok { re: command, ok }) {
+                if let Some(frame) = wire::encode(self.dialect, &Outbound::Ok { re: command, ok }) {
                     self.outbound.first(frame);
                 }
             }
@@ -127,7 +127,7 @@ impl SessionActor {
         ctx: &mut Context<Self>,
     ) {
         let (address, behind) = (ctx.address(), self.behind.clone());
-        let outlet = Arc::new(Outlet::new(self.no, who.no, self.codec, address, behind));
+        let outlet = Arc::new(Outlet::new(self.no, who.no, self.dialect, address, behind));
         self.outlet = Some(outlet.clone());
         let Admitted { held, standing } = admitted;
         let attach = Attach { outlet, held, standing, shut: false };

@@ -11,8 +11,10 @@ mod presence;
 mod sends;
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task;
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -21,7 +23,7 @@ use futures_util::future::{LocalBoxFuture, ready};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
-pub use self::handle::{SessionHandle, Transport};
+pub use self::handle::{Handed, SessionHandle, Transport};
 pub use self::sends::Verdict;
 use crate::actors::draft::Draft;
 use crate::actors::engine::{Engine, Shared};
@@ -38,6 +40,7 @@ use crate::domain::outbound::{Outbound as Queue, Queued};
 use crate::ids::{Conversation, DeviceId, GroupId, InboxSeq, Seq, UnixMs};
 use crate::limits;
 use crate::protocol::codec::{Codec, Inbound, Outbound};
+use crate::protocol::framing::Dialect;
 use crate::protocol::{
     CloseCode, Code, Command, CursorCommand, CursorReply, Empty, ErrorBody, Event, GroupSeqs,
     Reply, Sync,
@@ -194,7 +197,7 @@ pub struct SessionActor {
     engine: Engine,
     no: SessionNo,
     transport: Box<dyn Transport>,
-    codec: Codec,
+    dialect: Dialect,
     phase: Phase,
     /// From the moment at which the user is told of the session until it is told that the session is over.
     membership: Option<Membership>,
@@ -227,7 +230,7 @@ pub struct SessionActor {
 
 impl SessionActor {
     /// Starts a session on the caller's thread.
-    pub fn open(engine: &Engine, transport: Box<dyn Transport>, codec: Codec) -> SessionHandle {
+    pub fn open(engine: &Engine, transport: Box<dyn Transport>, dialect: Dialect) -> SessionHandle {
         let now = Instant::now();
         let settings = engine.shared().settings;
         let per_second = NonZeroU32::new(settings.sends_per_s).unwrap_or(NonZeroU32::MIN);
@@ -239,7 +242,7 @@ impl SessionActor {
                 no: engine.shared().next_session(),
                 engine,
                 transport,
-                codec,
+                dialect,
                 phase: Phase::Fresh,
                 membership: None,
                 outbound: Queue::default(),
@@ -272,11 +275,29 @@ impl Actor for SessionActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.shared().directory.session_began();
         ctx.run_interval(limits::SESSION_TICK, |_, ctx| ctx.notify(ClockDue));
+        ctx.spawn(PumpBehindMailbox);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.leave(None);
         self.shared().directory.session_ended();
+    }
+}
+
+/// Polled whenever the mailbox was emptied, and never done: what came together leaves together.
+struct PumpBehindMailbox;
+
+impl ActorFuture<SessionActor> for PumpBehindMailbox {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut SessionActor,
+        _: &mut Context<SessionActor>,
+        _: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        session.pump();
+        task::Poll::Pending
     }
 }
 
@@ -305,7 +326,7 @@ impl Handler<Speak> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Speak(codec): Speak, _: &mut Self::Context) {
-        self.codec = codec;
+        self.dialect.codec = codec;
     }
 }
 
@@ -362,7 +383,6 @@ impl Handler<ReceiptDone> for SessionActor {
         let ReceiptDone { command, conversation, outcome } = done;
         let outcome = outcome.map(|seq| Reply::Cursor(CursorReply { conversation, seq }));
         self.reply(command, outcome);
-        self.pump();
     }
 }
 
@@ -375,7 +395,6 @@ impl Handler<Push> for SessionActor {
             self.say_sync_needed();
         }
         self.look_behind();
-        self.pump();
     }
 }
 
@@ -513,7 +532,7 @@ impl SessionActor {
 
     fn receive(&mut self, frame: &[u8], ctx: &mut Context<Self>) {
         self.in_flight += 1;
-        let Inbound { id, command } = match self.codec.decode(frame) {
+        let Inbound { id, command } = match self.dialect.codec.decode(frame) {
             Ok(inbound) => inbound,
             Err(rejected) => {
                 self.send_frame(&Outbound::Error { re: rejected.re, error: rejected.error });
@@ -639,7 +658,7 @@ impl SessionActor {
             let code = error.code.as_str();
             metrics::counter!("rookery_errors_total", "code" => code).increment(1);
         }
-        match wire::encode(self.codec, frame) {
+        match wire::encode(self.dialect, frame) {
             Some(frame) => self.outbound.reply(frame),
             // A command that cannot be answered ends in a close.
             None => self.close(CloseCode::Internal),
@@ -647,7 +666,7 @@ impl SessionActor {
     }
 
     fn notice(&mut self, event: Event) {
-        if let Some(frame) = wire::encode(self.codec, &Outbound::Event(event)) {
+        if let Some(frame) = wire::encode(self.dialect, &Outbound::Event(event)) {
             self.outbound.notice(frame);
         }
     }
@@ -706,11 +725,12 @@ impl SessionActor {
         let holds = matches!(self.phase, Phase::Entering { .. })
             // What waits here is not told any more.
             || self.is_ended();
-        if self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
+        while self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
             let batch = self.outbound.take();
             self.in_flight = self.in_flight.saturating_sub(batch.replies);
-            self.writing_since = Some(Instant::now());
-            self.transport.write(batch.frames);
+            if self.transport.write(batch.frames) == Handed::Waiting {
+                self.writing_since = Some(Instant::now());
+            }
         }
         if let Phase::Closing { code, told, .. } = &mut self.phase
             && !*told

@@ -53,7 +53,6 @@ impl Handler<Verdict> for SessionActor {
             order.verdict(now, &conversation, place, key, verdict, effects);
         });
         self.look_awaited(Taken::Yes);
-        self.pump();
     }
 }
 
