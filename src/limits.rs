@@ -150,6 +150,8 @@ pub const OUTBOUND_FRAMES: usize = 256;
 pub const OUTBOUND_BYTES: usize = 1024 * 1024;
 /// Bytes handed to the socket at once.
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
+/// Entries of a group that came together and travel as one to a session.
+pub const RUN_EVENTS: usize = 64;
 /// How long a socket may take to accept what was handed to it before the session is closed with 4002.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a socket that was told to close may go on not reading before it is cut.
@@ -328,6 +330,7 @@ const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_s
 const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_BYTES);
 const _: () = assert!(IN_FLIGHT <= AWAITED);
 const _: () = assert!(IN_FLIGHT < SESSION_MAILBOX);
+const _: () = assert!(RUN_EVENTS <= OUTBOUND_FRAMES && WRITE_BATCH_BYTES <= OUTBOUND_BYTES);
 // Each unanswered send of a user may bring one message from a journal, and each session one of its own besides.
 const _: () = assert!(SESSIONS_PER_USER * (IN_FLIGHT + 1) + BACKEND_AT_ONCE < USER_MAILBOX);
 // An answer takes a node at most as long as the outcome may stay unknown, and the second journey of a submission.

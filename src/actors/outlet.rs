@@ -10,7 +10,7 @@ use actix::prelude::*;
 
 use super::mailbox::{self, TellError};
 use super::session::{NeedSync, Push, SessionActor};
-use super::wire::Encoded;
+use super::wire::{Encoded, EncodedRun};
 use crate::domain::intake::SessionNo;
 use crate::ids::{InboxSeq, UserNo};
 use crate::protocol::framing::Dialect;
@@ -58,7 +58,18 @@ impl Outlet {
     /// Pushes an event; left out when there is no room, and the client then syncs. False when the session is gone.
     pub(super) fn push(&self, event: &mut Encoded, inbox: Option<InboxSeq>) -> bool {
         let Some(frame) = event.frame(self.dialect) else { return true };
-        match mailbox::tell(&self.address, Push { frame, inbox }) {
+        self.hand(Push { frames: frame, events: 1, inbox })
+    }
+
+    /// Pushes events that came together, in the same way.
+    pub(super) fn push_run(&self, run: &mut EncodedRun) -> bool {
+        run.together(self.dialect).iter().all(|part| {
+            self.hand(Push { frames: part.frames.clone(), events: part.events, inbox: None })
+        })
+    }
+
+    fn hand(&self, push: Push) -> bool {
+        match mailbox::tell(&self.address, push) {
             Ok(()) => true,
             Err(TellError::Full) => {
                 self.behind.store(true, Ordering::Release);

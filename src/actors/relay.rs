@@ -18,7 +18,7 @@ use super::outlet::Outlet;
 use super::reads;
 use super::registry::Directory;
 use super::session::HeadsKnown;
-use super::wire::{self, Encoded};
+use super::wire::{self, Encoded, EncodedRun};
 use crate::domain::intake::SessionNo;
 use crate::ids::{AppId, ClientMsgId, ConversationNo, GroupId, MessageId, Seq, UserId, UserNo};
 use crate::limits;
@@ -259,9 +259,19 @@ impl Handler<Publish> for RelayActor {
     type Result = ();
 
     fn handle(&mut self, Publish(entries): Publish, ctx: &mut Self::Context) {
+        let mut run: Vec<GroupEntry> = Vec::new();
         for entry in entries {
-            self.publish(entry);
+            let goes_on = run.first().is_none_or(|first| first.key == entry.key);
+            if !goes_on || entry.moved.is_some() {
+                self.push(std::mem::take(&mut run));
+            }
+            if entry.moved.is_some() {
+                self.publish_change(entry);
+            } else {
+                run.push(entry);
+            }
         }
+        self.push(run);
         self.look_lost(ctx);
     }
 }
@@ -439,33 +449,33 @@ impl RelayActor {
         self.by_key.get(key).and_then(|place| self.relays[*place as usize].as_ref())
     }
 
-    fn publish(&mut self, entry: GroupEntry) {
-        let moved = entry.moved.as_ref();
-        for user in moved.map_or(&[][..], |moved| &moved.added) {
-            for outlet in self.directory.outlets(*user) {
-                self.subscribe(&entry.key, &outlet);
-            }
-        }
-        let Some(&place) = self.by_key.get(&entry.key) else { return };
+    /// Pushes entries of one group, in the order of its log, as one where nobody among its sessions sent any of them.
+    fn push(&mut self, entries: Vec<GroupEntry>) {
+        let Some(first) = entries.first() else { return };
+        let Some(&place) = self.by_key.get(&first.key) else { return };
         let Some(relay) = &mut self.relays[place as usize] else { return };
-        relay.head = entry.seq.max(relay.head);
-        tracing::debug!(
-            client_msg_id = %entry.client_msg_id, group = %entry.no, seq = %entry.seq, to = relay.outlets.len(), "pushed"
-        );
-        let group = entry.key.id.clone();
-        let (origin, moved) = (entry.origin, entry.moved.clone());
-        let key = entry.key.clone();
-        let mut event = Encoded::new(Event::MessageNew(wire::group_entry(entry)));
+        for entry in &entries {
+            relay.head = entry.seq.max(relay.head);
+            tracing::debug!(
+                client_msg_id = %entry.client_msg_id, group = %entry.no, seq = %entry.seq, to = relay.outlets.len(), "pushed"
+            );
+        }
+        let origins: Vec<Option<SessionNo>> = entries.iter().map(|entry| entry.origin).collect();
+        let mut senders: Vec<SessionNo> = origins.iter().copied().flatten().collect();
+        senders.sort_unstable();
+        senders.dedup();
+        let events = entries.into_iter().map(|entry| Event::MessageNew(wire::group_entry(entry)));
+        let mut run = EncodedRun::new(events);
         let mut gone = Vec::new();
         for outlet in &relay.outlets {
-            if origin != Some(outlet.no) && !outlet.push(&mut event, None) {
+            let is_there = if senders.binary_search(&outlet.no).is_err() {
+                outlet.push_run(&mut run)
+            } else {
+                let mut others = run.events().zip(&origins);
+                others.all(|(event, origin)| *origin == Some(outlet.no) || outlet.push(event, None))
+            };
+            if !is_there {
                 gone.push(outlet.clone());
-            }
-        }
-        if moved.is_some() {
-            let mut event = Encoded::new(Event::GroupChanged { group });
-            for outlet in &relay.outlets {
-                outlet.push(&mut event, None);
             }
         }
         for outlet in gone {
@@ -474,7 +484,23 @@ impl RelayActor {
                 self.forget(&outlet, place);
             }
         }
-        let Some(moved) = moved else { return };
+    }
+
+    fn publish_change(&mut self, entry: GroupEntry) {
+        let Some(moved) = entry.moved.clone() else { return };
+        let key = entry.key.clone();
+        for user in &moved.added {
+            for outlet in self.directory.outlets(*user) {
+                self.subscribe(&key, &outlet);
+            }
+        }
+        self.push(vec![entry]);
+        let Some(&place) = self.by_key.get(&key) else { return };
+        let Some(relay) = &self.relays[place as usize] else { return };
+        let mut event = Encoded::new(Event::GroupChanged { group: key.id.clone() });
+        for outlet in &relay.outlets {
+            outlet.push(&mut event, None);
+        }
         if moved.all {
             self.end(place);
         } else {

@@ -10,6 +10,7 @@ use crate::domain::login_policy::EndedBy;
 use crate::domain::presence::{self, Chosen, Front, Seen, SeenTo};
 use crate::domain::{policy, snowflake};
 use crate::ids::{Conversation, GroupId, UnixMs, UserId};
+use crate::limits;
 use crate::protocol::codec::Outbound;
 use crate::protocol::framing::Dialect;
 use crate::protocol::{
@@ -44,6 +45,61 @@ impl Encoded {
         let frame = &mut self.frames[dialect.index()];
         frame.get_or_insert_with(|| encode(dialect, &self.event)).clone()
     }
+}
+
+/// Events of one conversation that came together, for many sessions: put together once for each dialect, so that a session
+/// is told once, and writes what it is told as it is.
+pub(super) struct EncodedRun {
+    events: Vec<Encoded>,
+    together: [Option<Vec<Together>>; Dialect::COUNT],
+}
+
+/// Frames that travel as one.
+pub(super) struct Together {
+    /// The frames, in order.
+    pub frames: Bytes,
+    /// How many there are.
+    pub events: usize,
+}
+
+impl EncodedRun {
+    /// Takes events, and encodes nothing yet.
+    pub(super) fn new(events: impl Iterator<Item = Event>) -> Self {
+        Self { events: events.map(Encoded::new).collect(), together: Default::default() }
+    }
+
+    /// Each alone, for a session that shall not hear of all of them.
+    pub(super) fn events(&mut self) -> impl Iterator<Item = &mut Encoded> {
+        self.events.iter_mut()
+    }
+
+    /// What a session of this dialect is told: parts that a session's queue has room for.
+    pub(super) fn together(&mut self, dialect: Dialect) -> &[Together] {
+        let events = &mut self.events;
+        self.together[dialect.index()].get_or_insert_with(|| {
+            let frames = events.iter_mut().filter_map(|event| event.frame(dialect)).collect();
+            put_together(frames)
+        })
+    }
+}
+
+fn put_together(frames: Vec<Bytes>) -> Vec<Together> {
+    let mut parts = Vec::new();
+    let mut rest = &frames[..];
+    while let Some(first) = rest.first() {
+        let mut bytes = first.len();
+        let fits = |frame: &&Bytes| {
+            bytes += frame.len();
+            bytes <= limits::WRITE_BATCH_BYTES
+        };
+        let events = 1 + rest[1..].iter().take(limits::RUN_EVENTS - 1).take_while(fits).count();
+        let (part, behind) = rest.split_at(events);
+        // One alone is not copied.
+        let frames = if events == 1 { first.clone() } else { part.concat().into() };
+        parts.push(Together { frames, events });
+        rest = behind;
+    }
+    parts
 }
 
 /// Encodes a frame, ready for the socket.

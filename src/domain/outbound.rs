@@ -25,7 +25,8 @@ enum Kind {
     Reply,
     /// Must arrive, but answers nothing.
     Notice,
-    Event,
+    /// So many that travel as one.
+    Events(usize),
 }
 
 /// What was handed over to the socket.
@@ -65,19 +66,19 @@ impl Outbound {
         self.push(Kind::Notice, frame);
     }
 
-    /// Queues an event, if there is room.
-    pub fn event(&mut self, frame: Bytes) -> Queued {
+    /// Queues events that travel as one, if there is room for so many.
+    pub fn events(&mut self, frame: Bytes, events: usize) -> Queued {
         if self.behind {
             return Queued::Behind;
         }
-        let full = self.events >= limits::OUTBOUND_FRAMES
+        let full = self.events + events > limits::OUTBOUND_FRAMES
             || self.bytes + frame.len() > limits::OUTBOUND_BYTES;
         if full {
             self.collapse();
             return Queued::Collapsed;
         }
-        self.events += 1;
-        self.push(Kind::Event, frame);
+        self.events += events;
+        self.push(Kind::Events(events), frame);
         Queued::Yes
     }
 
@@ -85,7 +86,7 @@ impl Outbound {
     /// client was told.
     pub fn collapse(&mut self) -> bool {
         let is_news = !std::mem::replace(&mut self.behind, true);
-        self.frames.retain(|(kind, _)| *kind != Kind::Event);
+        self.frames.retain(|(kind, _)| !matches!(kind, Kind::Events(_)));
         self.events = 0;
         self.bytes = self.frames.iter().map(|(_, frame)| frame.len()).sum();
         is_news
@@ -123,7 +124,7 @@ impl Outbound {
             taken += frame.len();
             match kind {
                 Kind::Reply => batch.replies += 1,
-                Kind::Event => self.events -= 1,
+                Kind::Events(events) => self.events -= events,
                 Kind::Notice => {}
             }
             batch.frames.push(frame);
@@ -151,19 +152,30 @@ mod tests {
         let mut outbound = Outbound::default();
         outbound.reply(frame(1));
         for _ in 0..limits::OUTBOUND_FRAMES {
-            assert_eq!(outbound.event(frame(10)), Queued::Yes);
+            assert_eq!(outbound.events(frame(10), 1), Queued::Yes);
         }
 
-        assert_eq!(outbound.event(frame(10)), Queued::Collapsed);
-        assert_eq!(outbound.event(frame(10)), Queued::Behind);
+        assert_eq!(outbound.events(frame(10), 1), Queued::Collapsed);
+        assert_eq!(outbound.events(frame(10), 1), Queued::Behind);
         assert!(!outbound.collapse(), "the client is told once");
         outbound.notice(frame(2));
 
         let batch = outbound.take();
         assert_eq!((batch.frames.len(), batch.replies, outbound.bytes()), (2, 1, 0));
         outbound.synced();
-        assert_eq!(outbound.event(frame(10)), Queued::Yes);
+        assert_eq!(outbound.events(frame(10), 1), Queued::Yes);
         assert!(outbound.collapse());
+    }
+
+    #[test]
+    fn events_that_travel_as_one_count_each() {
+        let mut outbound = Outbound::default();
+        assert_eq!(outbound.events(frame(10), limits::OUTBOUND_FRAMES - 1), Queued::Yes);
+        assert_eq!(outbound.events(frame(10), 1), Queued::Yes);
+        assert_eq!(outbound.take().frames.len(), 2);
+        assert_eq!(outbound.events(frame(10), limits::OUTBOUND_FRAMES), Queued::Yes);
+
+        assert_eq!(outbound.events(frame(10), 1), Queued::Collapsed);
     }
 
     #[test]
@@ -171,18 +183,18 @@ mod tests {
         let mut outbound = Outbound::default();
         let large = limits::SERVER_FRAME_BYTES;
         for _ in 0..limits::OUTBOUND_BYTES / large {
-            assert_eq!(outbound.event(frame(large)), Queued::Yes);
+            assert_eq!(outbound.events(frame(large), 1), Queued::Yes);
         }
 
-        assert_eq!(outbound.event(frame(large)), Queued::Collapsed);
+        assert_eq!(outbound.events(frame(large), 1), Queued::Collapsed);
     }
 
     #[test]
     fn a_batch_holds_as_much_as_fits_and_at_least_one_frame() {
         let mut outbound = Outbound::default();
-        outbound.event(frame(limits::WRITE_BATCH_BYTES + 1));
-        outbound.event(frame(limits::WRITE_BATCH_BYTES / 2));
-        outbound.event(frame(limits::WRITE_BATCH_BYTES / 2));
+        outbound.events(frame(limits::WRITE_BATCH_BYTES + 1), 1);
+        outbound.events(frame(limits::WRITE_BATCH_BYTES / 2), 1);
+        outbound.events(frame(limits::WRITE_BATCH_BYTES / 2), 1);
 
         assert_eq!(outbound.take().frames.len(), 1);
         assert_eq!(outbound.take().frames.len(), 2);

@@ -128,13 +128,15 @@ pub struct HeadsKnown {
     pub behind: GroupSeqs,
 }
 
-/// An event for the client, encoded.
+/// Events for the client, encoded.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Push {
-    /// The frame.
-    pub frame: Bytes,
-    /// The inbox number that it carries.
+    /// Their frames, which travel as one.
+    pub frames: Bytes,
+    /// How many there are.
+    pub events: usize,
+    /// The inbox number that they carry.
     pub inbox: Option<InboxSeq>,
 }
 
@@ -389,9 +391,9 @@ impl Handler<ReceiptDone> for SessionActor {
 impl Handler<Push> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, Push { frame, inbox }: Push, _: &mut Self::Context) {
+    fn handle(&mut self, Push { frames, events, inbox }: Push, _: &mut Self::Context) {
         self.known_inbox = self.known_inbox.max(inbox.unwrap_or_default());
-        if let Queued::Collapsed = self.outbound.event(frame) {
+        if let Queued::Collapsed = self.outbound.events(frames, events) {
             self.say_sync_needed();
         }
         self.look_behind();
