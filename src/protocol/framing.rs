@@ -100,7 +100,11 @@ mod tests {
             short => (usize::from(short), 2),
         };
         assert_eq!(frame.len(), begin + length);
-        let shortest = if length < 126 { 2 } else { if length < 65_536 { 4 } else { 10 } };
+        let shortest = match length {
+            0..126 => 2,
+            126..65_536 => 4,
+            _ => 10,
+        };
         assert_eq!(begin, shortest, "no longer than it need be");
         (frame[0], &frame[begin..])
     }
