@@ -1,5 +1,6 @@
 //! Why a run of `rookery bench` gives no report.
 
+use super::plot::PlotError;
 use crate::app::ServeError;
 use crate::config::SettingsError;
 
@@ -52,6 +53,9 @@ pub enum BenchError {
         /// For how long.
         after: std::time::Duration,
     },
+    /// A picture could not be written.
+    #[error("no picture: {0}")]
+    Picture(#[from] PlotError),
     /// A signal asked for the end.
     #[error("stopped by a signal")]
     Stopped,

@@ -8,6 +8,7 @@ pub mod figure;
 pub mod load;
 pub mod meter;
 pub mod options;
+pub mod plot;
 pub mod progress;
 pub mod raw;
 pub mod report;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use self::errors::BenchError;
 use self::figure::{Report, WorkloadReport};
 use self::options::{Bench, Common, Workload};
+use self::progress::Progress;
 use self::raw::websocket;
 use self::target::Target;
 use self::workload::append::Append;
@@ -53,6 +55,12 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     }
     // What was measured before something went wrong is as true as it would be otherwise.
     tell(&report, &bench.common)?;
+    if let Some(folder) = &bench.common.plot {
+        let progress = Progress::choose(bench.common.json);
+        for file in plot::write(&report, folder)? {
+            progress.note(&format!("{} is drawn", file.display()));
+        }
+    }
     ended?;
     Ok(if report.is_proven() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
