@@ -169,6 +169,10 @@ struct ReadDone {
     outcome: Result<Reply, ErrorBody>,
 }
 
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ClockDue;
+
 /// What the user knows the session by.
 struct Membership {
     /// Known once the user has let the session in.
@@ -272,8 +276,7 @@ impl Actor for SessionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.shared().directory.session_began();
-        // No message to itself: each connection pays for it each second.
-        ctx.run_interval(limits::SESSION_TICK, |session, _| session.look_at_clock());
+        ctx.run_interval(limits::SESSION_TICK, |_, ctx| ctx.notify(ClockDue));
         ctx.spawn(PumpBehindMailbox);
     }
 
@@ -453,6 +456,58 @@ impl Handler<ReadDone> for SessionActor {
     fn handle(&mut self, ReadDone { command, outcome }: ReadDone, _: &mut Self::Context) {
         self.pages = self.pages.saturating_sub(1);
         self.reply(command, outcome);
+        self.pump();
+    }
+}
+
+impl Handler<ClockDue> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ClockDue, _: &mut Self::Context) {
+        let now = Instant::now();
+        self.renew_presence(now);
+        if let Phase::Closing { since, .. } = self.phase {
+            if now.duration_since(since) >= limits::CLOSE_WITHIN {
+                self.transport.cut();
+            }
+            return;
+        }
+        if matches!(self.phase, Phase::Fresh) && self.shared().directory.is_draining() {
+            // The others hear it from their users.
+            self.notice(Event::Draining { reconnect_after_ms: reconnect_after_ms() });
+            self.close(CloseCode::Draining);
+        } else if matches!(self.phase, Phase::Fresh)
+            && now.duration_since(self.opened) >= limits::LOGIN_WITHIN
+        {
+            self.close(CloseCode::NoLogin);
+        } else if now.duration_since(self.heard) >= limits::IDLE_AFTER {
+            self.close(CloseCode::Silent);
+        } else if let Phase::LeavingFor { since, .. } = self.phase
+            && now.duration_since(since) >= limits::CLOSE_WITHIN
+        {
+            // Its user's actor has panicked and will not say that the session is gone.
+            self.close(CloseCode::Internal);
+        } else if self
+            .writing_since
+            .is_some_and(|since| now.duration_since(since) >= limits::WRITE_WITHIN)
+        {
+            tracing::info!(session = self.no.0, "closed, its peer reads too slowly");
+            metrics::counter!("rookery_slow_readers_total").increment(1);
+            // It reads the word to sync and why it was closed if it goes on reading at all.
+            self.outbound.collapse();
+            self.close(CloseCode::TooSlow);
+        } else if let Phase::Open { user, .. } = &self.phase
+            && !user.connected()
+        {
+            // Its user's actor has panicked; the client comes back to a fresh one.
+            self.close(CloseCode::Internal);
+        } else {
+            self.order(|order, now, effects| order.tick(now, effects));
+            self.look_awaited(Taken::Yes);
+            self.give_up_changes(now);
+            self.look_behind();
+            self.look_at_token();
+        }
         self.pump();
     }
 }
@@ -664,54 +719,6 @@ impl SessionActor {
     /// Whether a decision has ended it, of which it may not have heard yet.
     fn is_ended(&self) -> bool {
         self.outlet.as_ref().is_some_and(|outlet| outlet.is_ended())
-    }
-
-    fn look_at_clock(&mut self) {
-        let now = Instant::now();
-        self.renew_presence(now);
-        if let Phase::Closing { since, .. } = self.phase {
-            if now.duration_since(since) >= limits::CLOSE_WITHIN {
-                self.transport.cut();
-            }
-            return;
-        }
-        if matches!(self.phase, Phase::Fresh) && self.shared().directory.is_draining() {
-            // The others hear it from their users.
-            self.notice(Event::Draining { reconnect_after_ms: reconnect_after_ms() });
-            self.close(CloseCode::Draining);
-        } else if matches!(self.phase, Phase::Fresh)
-            && now.duration_since(self.opened) >= limits::LOGIN_WITHIN
-        {
-            self.close(CloseCode::NoLogin);
-        } else if now.duration_since(self.heard) >= limits::IDLE_AFTER {
-            self.close(CloseCode::Silent);
-        } else if let Phase::LeavingFor { since, .. } = self.phase
-            && now.duration_since(since) >= limits::CLOSE_WITHIN
-        {
-            // Its user's actor has panicked and will not say that the session is gone.
-            self.close(CloseCode::Internal);
-        } else if self
-            .writing_since
-            .is_some_and(|since| now.duration_since(since) >= limits::WRITE_WITHIN)
-        {
-            tracing::info!(session = self.no.0, "closed, its peer reads too slowly");
-            metrics::counter!("rookery_slow_readers_total").increment(1);
-            // It reads the word to sync and why it was closed if it goes on reading at all.
-            self.outbound.collapse();
-            self.close(CloseCode::TooSlow);
-        } else if let Phase::Open { user, .. } = &self.phase
-            && !user.connected()
-        {
-            // Its user's actor has panicked; the client comes back to a fresh one.
-            self.close(CloseCode::Internal);
-        } else {
-            self.order(|order, now, effects| order.tick(now, effects));
-            self.look_awaited(Taken::Yes);
-            self.give_up_changes(now);
-            self.look_behind();
-            self.look_at_token();
-        }
-        self.pump();
     }
 
     /// Hands the adapter what waits, when it has taken care of the last batch.
