@@ -1,6 +1,6 @@
 # The commands that this project is worked with. Each installs what it lacks; see CONTRIBUTING.md.
 
-.PHONY: run test build fmt lint web
+.PHONY: run test build bench-check fmt lint web
 
 # Arguments for the server: make run ARGS="--data-dir /tmp/rookery"
 ARGS ?=
@@ -13,6 +13,9 @@ test:
 
 build:
 	@scripts/build.sh
+
+bench-check:
+	@scripts/bench-check.sh
 
 fmt:
 	@cargo fmt

@@ -156,6 +156,7 @@ fn what_cannot_be_measured_is_said_in_a_sentence() {
     assert_refused(&bench(&["one-to-one", "--window", "33"]), "33 is not in 1..=32");
     assert_refused(&bench(&["one-to-one", "--duration", "0"]), "0 is not in 1..=3600");
     assert_refused(&bench(&["everything"]), "unrecognized subcommand");
+    assert_refused(&bench(&["check", "--against", "no-such-file"]), "no-such-file: No such file");
     // Nobody listens there, and a key that would be refused is not asked for.
     let nobody = ["one-to-one", "--server", "127.0.0.1:1", "--secret", "not-a-secret"];
     assert_refused(&bench(&nobody), "onnection refused");
@@ -173,7 +174,9 @@ fn the_help_names_what_can_be_measured() {
     let output = bench(folder.path(), &["--help"]);
 
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["one-to-one", "groups", "fanout", "slow-reader", "all", "--server", "--json"] {
+    for word in
+        ["one-to-one", "groups", "fanout", "slow-reader", "all", "check", "--server", "--json"]
+    {
         assert!(text.contains(word), "{text}");
     }
 }

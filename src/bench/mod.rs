@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it: a [`target::Target`] is opened, a workload of [`workload`] is run against it with the
 //! clients of [`load`], [`verify`] reads the histories back, and what it has to say goes out as a [`figure::Report`].
 
+pub mod compare;
 pub mod errors;
 pub mod figure;
 pub mod load;
@@ -19,9 +20,10 @@ pub mod workload;
 use std::io::Write;
 use std::process::ExitCode;
 
+use self::compare::Comparison;
 use self::errors::BenchError;
 use self::figure::{Report, WorkloadReport};
-use self::options::{Bench, Common, Workload};
+use self::options::{Bench, Check, Common, Workload};
 use self::progress::Progress;
 use self::raw::websocket;
 use self::target::Target;
@@ -43,6 +45,10 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     let mut report = Report::begin();
     let ended: Result<(), BenchError> = alone::block_on(async {
         let parts = bench.workload.parts()?;
+        if let Workload::Check(check) = &bench.workload {
+            // Before minutes are spent.
+            check.kept()?;
+        }
         let common = if parts.len() > 1 { bench.common.in_all() } else { bench.common.clone() };
         for workload in parts {
             report.workloads.push(measured(&workload, &common).await?);
@@ -62,7 +68,22 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
         }
     }
     ended?;
-    Ok(if report.is_proven() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let holds = match &bench.workload {
+        Workload::Check(check) => compared(check, &report)?,
+        _ => true,
+    };
+    Ok(if holds && report.is_proven() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Whether nothing has fallen below the kept report; a person is told what has.
+fn compared(check: &Check, report: &Report) -> Result<bool, BenchError> {
+    let comparison = Comparison::of(&check.kept()?, report, f64::from(check.tolerance) / 100.0);
+    // Nobody may be listening, and the exit code says it too.
+    let _ = writeln!(std::io::stderr(), "\n{}", comparison.table().trim_end());
+    if !comparison.holds() && report.is_disturbed() {
+        return Err(BenchError::Options("others used the machine meanwhile: run it again".into()));
+    }
+    Ok(comparison.holds())
 }
 
 /// Writes the report to standard output.
@@ -122,7 +143,9 @@ async fn measure(
         Workload::Fanout(options) => fanout::run(&run, options).await,
         Workload::SlowReader(options) => slow_reader::run(&run, options).await,
         // Taken care of before.
-        Workload::All | Workload::BareServer => Err(BenchError::Options("no workload".to_owned())),
+        Workload::All | Workload::Check(_) | Workload::BareServer => {
+            Err(BenchError::Options("no workload".to_owned()))
+        }
     }
 }
 

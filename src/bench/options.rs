@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::errors::BenchError;
+use super::figure::Report;
 use super::workload::append::Append;
 use super::workload::fanout::Fanout;
 use super::workload::groups::Groups;
@@ -32,7 +33,7 @@ afterwards. Figures go to standard output, everything else to standard error.
 
 Exit codes:
   0  measured, and every acknowledged message was found, once and in order
-  1  measured, and something was lost, doubled, out of order or not delivered
+  1  measured, and something was lost, doubled, out of order or not delivered, or has fallen below what was kept
   2  not measured: wrong options, no server, or a refusal
 
 Examples:
@@ -54,6 +55,8 @@ pub enum Workload {
     SlowReader(SlowReader),
     /// All of them with their defaults, in one report.
     All,
+    /// All of them, compared with a report that was kept: ratios to raw limits and bytes, no times.
+    Check(Check),
     /// A server that only echoes and fans out, to measure against.
     #[command(hide = true)]
     BareServer,
@@ -66,7 +69,7 @@ impl Workload {
     /// The workloads that this one consists of: itself, but for `all`.
     pub fn parts(&self) -> Result<Vec<Self>, BenchError> {
         match self {
-            Self::All => ALL.into_iter().map(Self::usual).collect(),
+            Self::All | Self::Check(_) => ALL.into_iter().map(Self::usual).collect(),
             one => Ok(vec![one.clone()]),
         }
     }
@@ -80,6 +83,28 @@ impl Workload {
         }
         let parsed = Alone::try_parse_from(["bench", name]);
         Ok(parsed.map_err(|error| BenchError::Options(error.to_string()))?.workload)
+    }
+}
+
+/// What `check` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// The report to compare with: what `all --json` printed.
+    #[arg(long, value_name = "FILE", default_value = "docs/performance.json")]
+    pub against: PathBuf,
+    /// By how many percent a figure may be worse.
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub tolerance: u32,
+}
+
+impl Check {
+    /// The kept report.
+    pub fn kept(&self) -> Result<Report, BenchError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            BenchError::Options(format!("{}: {why}", self.against.display()))
+        };
+        let text = std::fs::read(&self.against).map_err(|error| failed(&error))?;
+        serde_json::from_slice(&text).map_err(|error| failed(&error))
     }
 }
 
