@@ -180,3 +180,31 @@ fn the_help_names_what_can_be_measured() {
         assert!(text.contains(word), "{text}");
     }
 }
+
+#[test]
+fn idle_sessions_and_groups_have_a_size() {
+    let folder = temporary();
+
+    let args = ["idle", "--short", "--sessions", "100", "--pairs", "4", "--groups", "3", "--json"];
+    let report = proven(&bench(folder.path(), &args));
+
+    let names = ["idle.session_bytes", "idle.group_bytes_10", "idle.group_bytes_100"];
+    for name in names {
+        assert!(report.figure(name).is_some_and(|figure| figure.value.is_finite()), "{name}");
+    }
+    let [curve] = &only(&report).series[..] else { panic!("{report:?}") };
+    assert!(curve.points.len() > 5 && curve.points.iter().all(|(_, mebibytes)| *mebibytes > 0.0));
+}
+
+#[test]
+fn all_who_come_back_are_told_which_heads_moved() {
+    let folder = temporary();
+
+    let args = ["logins", "--short", "--users", "100", "--pairs", "4", "--groups", "12", "--json"];
+    let report = proven(&bench(folder.path(), &args));
+
+    let [latency] = &only(&report).latencies[..] else { panic!("{report:?}") };
+    assert_eq!(latency.count, 100);
+    assert!(latency.p50_us > 0 && latency.p50_us <= latency.max_us, "{latency:?}");
+    assert!(report.figure("logins.time_s").is_some_and(|figure| figure.value > 0.0));
+}

@@ -28,7 +28,7 @@ use self::progress::Progress;
 use self::raw::websocket;
 use self::target::Target;
 use self::workload::append::Append;
-use self::workload::{Run, append, fanout, groups, one_to_one, slow_reader};
+use self::workload::{Run, append, fanout, groups, idle, logins, one_to_one, slow_reader};
 use crate::app::alone;
 use crate::store::child;
 
@@ -103,9 +103,9 @@ async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport
     if let Workload::Append(options) = workload {
         return appended(common, options).await;
     }
-    let target = Target::open(common, &[]).await?;
+    let mut target = Target::open(common, &[]).await?;
     let report = tokio::select! {
-        report = measure(workload, common, &target) => report,
+        report = measure(workload, common, &mut target) => report,
         stopped = stop_asked() => Err(stopped),
     };
     let last_words = target.last_words();
@@ -132,16 +132,20 @@ async fn appended(common: &Common, options: &Append) -> Result<WorkloadReport, B
 async fn measure(
     workload: &Workload,
     common: &Common,
-    target: &Target,
+    target: &mut Target,
 ) -> Result<WorkloadReport, BenchError> {
-    let run = Run::new(common, target)?;
     match workload {
-        Workload::OneToOne(options) => one_to_one::run(&run, options).await,
+        Workload::OneToOne(options) => one_to_one::run(&Run::new(common, target)?, options).await,
         // Needs no server: `appended` measures it.
         Workload::Append(_) => Err(BenchError::Options("append has no server".to_owned())),
-        Workload::Groups(options) => groups::run(&run, options).await,
-        Workload::Fanout(options) => fanout::run(&run, options).await,
-        Workload::SlowReader(options) => slow_reader::run(&run, options).await,
+        Workload::Groups(options) => groups::run(&Run::new(common, target)?, options).await,
+        Workload::Fanout(options) => fanout::run(&Run::new(common, target)?, options).await,
+        Workload::SlowReader(options) => {
+            slow_reader::run(&Run::new(common, target)?, options).await
+        }
+        // These start an own server again on the way.
+        Workload::Idle(options) => idle::run(common, target, options).await,
+        Workload::Logins(options) => logins::run(common, target, options).await,
         // Taken care of before.
         Workload::All | Workload::Check(_) | Workload::BareServer => {
             Err(BenchError::Options("no workload".to_owned()))

@@ -10,6 +10,8 @@ use super::figure::Report;
 use super::workload::append::Append;
 use super::workload::fanout::Fanout;
 use super::workload::groups::Groups;
+use super::workload::idle::Idle;
+use super::workload::logins::Logins;
 use super::workload::one_to_one::OneToOne;
 use super::workload::slow_reader::SlowReader;
 use crate::client::raw::Transport;
@@ -53,6 +55,10 @@ pub enum Workload {
     Fanout(Fanout),
     /// Members who stop reading while messages flow: what they cost, and whom.
     SlowReader(SlowReader),
+    /// Sessions that say nothing: what each of them, and each active group, holds in memory.
+    Idle(Idle),
+    /// Many users who come back at once, each with what its client has.
+    Logins(Logins),
     /// All of them with their defaults, in one report.
     All,
     /// All of them, compared with a report that was kept: ratios to raw limits and bytes, no times.
@@ -63,7 +69,8 @@ pub enum Workload {
 }
 
 /// What `all` runs, in this order, each as if it were asked for alone.
-const ALL: [&str; 5] = ["one-to-one", "groups", "fanout", "slow-reader", "append"];
+const ALL: [&str; 7] =
+    ["one-to-one", "groups", "fanout", "slow-reader", "append", "idle", "logins"];
 
 impl Workload {
     /// The workloads that this one consists of: itself, but for `all`.

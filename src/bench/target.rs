@@ -64,6 +64,8 @@ pub struct Store {
 struct Own {
     child: Child,
     folder: PathBuf,
+    /// What was set beside the raised limits.
+    env: Vec<(String, String)>,
     log: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -114,6 +116,25 @@ impl Target {
     /// The last lines of an own server's log: why it ended, if it did.
     pub fn last_words(&self) -> String {
         self.own.as_ref().map(|own| words(&own.log)).unwrap_or_default()
+    }
+
+    /// Stops an own server in order and starts it again on the same data, so that its memory holds nothing of what came
+    /// before. A given one is left as it is.
+    pub async fn restart(&mut self) -> Result<(), BenchError> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        let env = own.env.clone();
+        let folder = own.folder.clone();
+        child::ask(&own.child, Ask::StopFast);
+        if tokio::time::timeout(STOP_WITHIN, own.child.wait()).await.is_err() {
+            return Err(BenchError::Late {
+                what: "the end of the server".to_owned(),
+                after: STOP_WITHIN,
+            });
+        }
+        let env: Vec<(&str, &str)> =
+            env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        *self = Self::start_in(&folder, &env).await?;
+        Ok(())
     }
 
     /// Ends an own server and removes its folder; leaves a given one as it is.
@@ -184,7 +205,8 @@ impl Target {
         };
         let sources = Sources::of_process(None, Some(folder.to_owned()));
         let store = Store { settings: config::load(&sources)?.settings, data_dir: folder.into() };
-        let own = Some(Own { child, folder: folder.to_owned(), log });
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let own = Some(Own { child, folder: folder.to_owned(), env: env.collect(), log });
         let secret = secret_of(store.clone()).await?;
         Ok(Self { http, tcp: Some(tcp), inside: Some(inside), store: Some(store), secret, own })
     }

@@ -16,6 +16,7 @@ pub mod crowd;
 pub mod link;
 pub mod pace;
 pub mod people;
+pub mod population;
 pub mod stamp;
 pub mod talk;
 pub mod wire;

@@ -6,6 +6,8 @@
 pub mod append;
 pub mod fanout;
 pub mod groups;
+pub mod idle;
+pub mod logins;
 pub mod one_to_one;
 pub mod slow_reader;
 mod talking;
