@@ -11,6 +11,7 @@ pub mod logins;
 pub mod one_to_one;
 pub mod slow_reader;
 mod talking;
+mod waking;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
