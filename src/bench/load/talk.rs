@@ -49,6 +49,24 @@ pub struct Setup {
     pub receipts: bool,
 }
 
+/// How many messages of a lane may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// So many.
+    pub most: usize,
+    /// When one is in flight no more.
+    pub until: Until,
+}
+
+/// Up to when a message counts as in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Its acknowledgement: as for a client that keeps so many sends unanswered.
+    Acked,
+    /// Its acknowledgement and the last of its readers.
+    Read,
+}
+
 /// What one session sends into one conversation.
 #[derive(Debug)]
 pub struct Lane {
@@ -62,9 +80,10 @@ pub struct Lane {
     listeners: u32,
     /// By number.
     pub sent: Vec<Sent>,
-    finished: usize,
-    /// How many messages may be unfinished, while it sends by itself.
-    window: usize,
+    /// Not in flight any more.
+    landed: usize,
+    /// How many messages may be in flight, while it sends by itself.
+    window: Window,
 }
 
 /// A message.
@@ -200,8 +219,8 @@ impl Talk {
                     to: to.clone(),
                     listeners: conversation.members.len() as u32 - 1,
                     sent: Vec::new(),
-                    finished: 0,
-                    window: 0,
+                    landed: 0,
+                    window: Window { most: 0, until: Until::Read },
                 });
             }
         }
@@ -229,8 +248,8 @@ impl Talk {
         self.setup.users.get(who).map_or("", String::as_str)
     }
 
-    /// Lets a lane send by itself, with so many messages unfinished, until [`Talk::hush`].
-    pub fn let_send(&mut self, crowd: &mut Crowd, lane: usize, window: usize) {
+    /// Lets a lane send by itself, with so many messages in flight, until [`Talk::hush`].
+    pub fn let_send(&mut self, crowd: &mut Crowd, lane: usize, window: Window) {
         if let Some(own) = self.lanes.get_mut(lane) {
             own.window = window;
         }
@@ -240,7 +259,7 @@ impl Talk {
     /// Has nobody send by themselves any more.
     pub fn hush(&mut self) {
         for lane in &mut self.lanes {
-            lane.window = 0;
+            lane.window.most = 0;
         }
     }
 
@@ -306,7 +325,7 @@ impl Talk {
 
     fn refill(&mut self, crowd: &mut Crowd, lane: usize) {
         while self.lanes.get(lane).is_some_and(|lane| {
-            lane.sent.len() - lane.finished < lane.window && lane.sent.len() < NUMBERS
+            lane.sent.len() - lane.landed < lane.window.most && lane.sent.len() < NUMBERS
         }) {
             self.send(crowd, lane, crowd.now_us());
         }
@@ -321,8 +340,10 @@ impl Talk {
         if sent.due_us >= self.measured_from_us {
             self.times.ack.saturating_record(now_us.saturating_sub(sent.due_us));
         }
-        if sent.heard >= own.listeners {
-            self.finish(crowd, lane);
+        let is_finished = sent.heard >= own.listeners;
+        self.tally.finished += u64::from(is_finished);
+        if is_finished || own.window.until == Until::Acked {
+            self.land(crowd, lane);
         }
     }
 
@@ -374,14 +395,16 @@ impl Talk {
         }
         sent.heard += 1;
         if sent.heard == own.listeners && sent.seq != 0 {
-            self.finish(crowd, lane);
+            self.tally.finished += 1;
+            if own.window.until == Until::Read {
+                self.land(crowd, lane);
+            }
         }
     }
 
-    fn finish(&mut self, crowd: &mut Crowd, lane: usize) {
+    fn land(&mut self, crowd: &mut Crowd, lane: usize) {
         if let Some(own) = self.lanes.get_mut(lane) {
-            own.finished += 1;
-            self.tally.finished += 1;
+            own.landed += 1;
         }
         self.refill(crowd, lane);
     }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hdrhistogram::Histogram;
+
 use crate::app;
 use crate::bench::errors::BenchError;
+use crate::bench::figure::Latency;
 use crate::bench::target::Target;
 use crate::ids::UnixMs;
 use crate::limits;
@@ -17,6 +20,11 @@ use crate::store::source::Database;
 /// What a stored message has besides its characters, in bytes, about.
 const AROUND_TEXT: usize = 28;
 
+/// The number of the connection that commits row by row, which no other has.
+const COMMITS_NO: u32 = 1_000_000;
+/// For how long it does.
+const COMMITS_FOR: Duration = Duration::from_secs(1);
+
 /// What the database of an own server takes in a second with messages of so many characters; `None` where the server was
 /// given, whose store is nobody's to fill.
 pub async fn beside(
@@ -25,14 +33,43 @@ pub async fn beside(
     characters: u32,
     time: Duration,
 ) -> Result<Option<f64>, BenchError> {
-    let (Some(store), Some(_)) = (&target.store, target.server_pid()) else { return Ok(None) };
-    let choice = app::choice(&store.settings, MessageLoss::Refuse)?;
-    let opening = Database::open_for_command(&choice, &store.data_dir, Arc::new(|_| {}));
-    let database = opening.await.map_err(|error| BenchError::Start(error.to_string()))?;
+    let Some(database) = open_beside(target).await? else { return Ok(None) };
     let body = vec![b'x'; characters as usize + AROUND_TEXT];
     let rate = rate(database.connector(), kind, 0, &body, time).await;
     database.close().await;
     rate.map(Some)
+}
+
+/// How long the database of an own server takes to commit one message after the other: below this no acknowledgement can
+/// be. `None` where the server was given.
+pub async fn commits_beside(
+    target: &Target,
+    characters: u32,
+) -> Result<Option<Latency>, BenchError> {
+    let Some(database) = open_beside(target).await? else { return Ok(None) };
+    let body = vec![b'x'; characters as usize + AROUND_TEXT];
+    let mut writer = BareWriter::open(database.connector(), BareKind::Pair, COMMITS_NO, 64)
+        .await
+        .map_err(failed)?;
+    let mut times = Histogram::new_with_bounds(1, 600_000_000, 3)
+        .map_err(|error| BenchError::Options(error.to_string()))?;
+    let since = Instant::now();
+    while since.elapsed() < COMMITS_FOR {
+        let begun = Instant::now();
+        writer.insert(now(), &[&body]).await.map_err(failed)?;
+        times.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    database.close().await;
+    let rate = times.len() as f64 / since.elapsed().as_secs_f64();
+    let what = "to the commit of a row by PostgreSQL alone";
+    Ok(Some(Latency::from("one_to_one.bare_commit", what, rate, &times)))
+}
+
+async fn open_beside(target: &Target) -> Result<Option<Database>, BenchError> {
+    let (Some(store), Some(_)) = (&target.store, target.server_pid()) else { return Ok(None) };
+    let choice = app::choice(&store.settings, MessageLoss::Refuse)?;
+    let opening = Database::open_for_command(&choice, &store.data_dir, Arc::new(|_| {}));
+    opening.await.map(Some).map_err(|error| BenchError::Start(error.to_string()))
 }
 
 /// Rows of messages that PostgreSQL alone takes in a second, from as many connections as there are journals and in

@@ -9,11 +9,12 @@ use tokio::process::{Child, Command};
 
 use super::websocket::{FEED, JOIN, READY};
 use crate::bench::errors::BenchError;
+use crate::bench::figure::Disturbance;
 use crate::bench::load::crowd::{self, Crowd, Player, Scene};
 use crate::bench::load::link::{Link, Way};
 use crate::bench::load::stamp::Stamp;
 use crate::bench::load::wire::{Frame, Send};
-use crate::bench::meter;
+use crate::bench::meter::{self, Meter};
 use crate::bench::workload::Run;
 use crate::client::raw::Transport;
 use crate::protocol::codec::Codec;
@@ -95,7 +96,7 @@ pub async fn echo(
     connections: usize,
     window: usize,
     text: &str,
-) -> Result<f64, BenchError> {
+) -> Result<(f64, Disturbance), BenchError> {
     let server = BareServer::start().await?;
     let links = server.connect(connections).await?;
     let player = Echo { text: text.to_owned(), answered: 0, sends: true };
@@ -105,7 +106,7 @@ pub async fn echo(
                 echo.send(crowd, who);
             }
         });
-        let rate = rate(run, || scene.with(|echo, _| echo.answered)).await;
+        let rate = rate(run, &server, || scene.with(|echo, _| echo.answered)).await;
         scene.with(|echo, _| echo.sends = false);
         Ok(rate)
     });
@@ -121,7 +122,7 @@ pub async fn fanout(
     members: usize,
     window: usize,
     text: &str,
-) -> Result<f64, BenchError> {
+) -> Result<(f64, Disturbance), BenchError> {
     let server = BareServer::start().await?;
     // The last one feeds.
     let links = server.connect(members + 1).await?;
@@ -141,7 +142,7 @@ pub async fn fanout(
             return Err(BenchError::Late { what, after: READY_WITHIN });
         }
         scene.with(|fanout, crowd| (0..window).for_each(|_| fanout.feed(crowd)));
-        let rate = rate(run, || scene.with(|fanout, _| fanout.deliveries)).await;
+        let rate = rate(run, &server, || scene.with(|fanout, _| fanout.deliveries)).await;
         scene.with(|fanout, _| fanout.sends = false);
         Ok(rate)
     });
@@ -165,12 +166,14 @@ pub async fn idle_bytes(connections: usize) -> Result<Option<f64>, BenchError> {
     Ok(before.zip(after).map(|grown| bytes(grown) / connections as f64))
 }
 
-/// How much `count` grows in a second, after a warm-up.
-async fn rate(run: &Run<'_>, count: impl Fn() -> u64) -> f64 {
+/// How much `count` grows in a second, after a warm-up, and who else used the machine meanwhile.
+async fn rate(run: &Run<'_>, server: &BareServer, count: impl Fn() -> u64) -> (f64, Disturbance) {
     tokio::time::sleep(run.common.warm_up()).await;
-    let (before, since) = (count(), Instant::now());
+    let ours: Vec<u32> = run.target.pids().into_iter().chain(server.pid()).collect();
+    let (meter, before, since) = (Meter::start(&ours), count(), Instant::now());
     tokio::time::sleep(run.common.stretch()).await;
-    (count() - before) as f64 / since.elapsed().as_secs_f64()
+    let rate = (count() - before) as f64 / since.elapsed().as_secs_f64();
+    (rate, meter.stop().disturbance())
 }
 
 /// Every session sends again when it was answered.

@@ -8,7 +8,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people;
-use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
 use crate::bench::raw::sockets;
 use crate::bench::verify;
 use crate::ids::UserId;
@@ -68,14 +68,16 @@ pub async fn run(run: &Run<'_>, options: &Fanout) -> Result<WorkloadReport, Benc
         let mut many: Vec<(f64, f64)> = Vec::new();
         let mut single: Vec<(f64, f64)> = Vec::new();
         let mut last: Option<(Stretch, Stretch)> = None;
+        let many_at_once = Window { most: options.window as usize, until: Until::Acked };
+        let one_at_a_time = Window { most: 1, until: Until::Read };
         for (lane, size) in sizes.iter().enumerate() {
             let said = format!("{} in flight, {size} members", options.window);
             let step = run.progress.stretch(&said, run.common.measured());
-            let windowed = talking::closed(run, scene, lane..lane + 1, options.window).await?;
+            let windowed = talking::closed(run, scene, lane..lane + 1, many_at_once).await?;
             drop(step);
             let said = format!("one at a time, {size} members");
             let _step = run.progress.stretch(&said, run.common.measured());
-            let alone = talking::closed(run, scene, lane..lane + 1, 1).await?;
+            let alone = talking::closed(run, scene, lane..lane + 1, one_at_a_time).await?;
             many.push((*size as f64, windowed.rate(windowed.tally.heard)));
             single.push((*size as f64, alone.rate(alone.tally.heard)));
             last = Some((windowed, alone));
@@ -106,14 +108,23 @@ pub async fn run(run: &Run<'_>, options: &Fanout) -> Result<WorkloadReport, Benc
     })
     .await?;
     report.proof = verify::histories(&played.player, played.links, run.progress).await?;
-    for (name, window) in [("fanout.rate", options.window), ("fanout.rate_one", 1)] {
-        let said = format!("bare sockets, {window} in flight");
-        let _step = run.progress.stretch(&said, run.common.measured());
+    let many = options.window as usize;
+    // The engine's sender goes on when it has its ack, so that more than its window may be on the way to readers. The bare
+    // sockets get the better of as many and four times as many, each from when it was fed until all have read it.
+    for (name, windows) in [("fanout.rate", vec![many, 4 * many]), ("fanout.rate_one", vec![1])] {
         let text = talking::text(run.common, options.characters);
         let listeners = options.members as usize - 1;
-        let value = sockets::fanout(run, listeners, window as usize, &text).await?;
+        let mut best: f64 = 0.0;
+        for window in windows {
+            let said = format!("bare sockets, {window} in flight");
+            let _step = run.progress.stretch(&said, run.common.measured());
+            let (rate, disturbance) = sockets::fanout(run, listeners, window, &text).await?;
+            best = best.max(rate);
+            report.disturbance = report.disturbance.worse(disturbance);
+        }
         if let Some(figure) = report.figures.iter_mut().find(|figure| figure.name == name) {
-            figure.limit = Some(Limit { what: "the same to bare sockets".to_owned(), value });
+            let what = "the same to bare sockets".to_owned();
+            figure.limit = Some(Limit { what, value: best });
         }
     }
     Ok(report)

@@ -7,7 +7,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Figure, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people;
-use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
 use crate::bench::verify;
 use crate::ids::UserId;
 
@@ -82,7 +82,13 @@ pub async fn run(run: &Run<'_>, options: &Groups) -> Result<WorkloadReport, Benc
         let highest = {
             let _step = run.progress.stretch("as fast as it goes", run.common.measured());
             let lanes = scene.with(|talk, _| 0..talk.lanes.len());
-            talking::closed(run, scene, lanes, options.window).await?
+            talking::closed(
+                run,
+                scene,
+                lanes,
+                Window { most: options.window as usize, until: Until::Read },
+            )
+            .await?
         };
         let rate = highest.finished_rate();
         let what = "stored, acknowledged and read by all members";

@@ -8,7 +8,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people::{self, Person};
-use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
 use crate::bench::raw::{postgres, sockets};
 use crate::bench::verify;
 use crate::store::bare::BareKind;
@@ -44,7 +44,13 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
         let highest = {
             let _step = run.progress.stretch("as fast as it goes", run.common.measured());
             let lanes = scene.with(|talk, _| 0..talk.lanes.len());
-            talking::closed(run, scene, lanes, options.window).await?
+            talking::closed(
+                run,
+                scene,
+                lanes,
+                Window { most: options.window as usize, until: Until::Read },
+            )
+            .await?
         };
         let rate = highest.finished_rate();
         let what = "stored, acknowledged and read by the receiver";
@@ -82,10 +88,14 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
     }
     let _step = run.progress.stretch("bare sockets that echo", run.common.measured());
     let (users, window) = (options.users as usize & !1, options.window as usize);
-    let echo =
+    let (echo, disturbance) =
         sockets::echo(run, users, window, &talking::text(run.common, options.characters)).await?;
     let what = "answered by bare sockets, nothing else done";
     report.figures.push(Figure::higher("one_to_one.bare_echo", what, echo, "messages/s"));
+    report.disturbance = report.disturbance.worse(disturbance);
+    if let Some(commits) = postgres::commits_beside(run.target, options.characters).await? {
+        report.latencies.push(commits);
+    }
     Ok(report)
 }
 

@@ -13,7 +13,7 @@ use crate::bench::figure::{Disturbance, Figure, Latency, LatencyGoal};
 use crate::bench::load::crowd::Scene;
 use crate::bench::load::pace::{Metronome, Schedule};
 use crate::bench::load::people::{self, Person};
-use crate::bench::load::talk::{Talk, Tally, Times};
+use crate::bench::load::talk::{Talk, Tally, Times, Window};
 use crate::bench::meter::Usage;
 use crate::bench::options::Common;
 
@@ -102,11 +102,11 @@ pub async fn closed(
     run: &Run<'_>,
     scene: &Scene<Talk>,
     lanes: Range<usize>,
-    window: u32,
+    window: Window,
 ) -> Result<Stretch, BenchError> {
     scene.with(|talk, crowd| {
         for lane in lanes {
-            talk.let_send(crowd, lane, window as usize);
+            talk.let_send(crowd, lane, window);
         }
     });
     scene.run_for(run.common.warm_up()).await;
