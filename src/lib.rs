@@ -6,7 +6,7 @@
 //! - [`http`]: ports, the WebSocket adapter, the web client's files, health, metrics.
 //! - [`tcp`]: the adapter for native clients. Both stand on `net`, one connection's reading and writing.
 //! - [`actors`]: sessions, users, journals, the registry; each owns its state and none waits.
-//! - [`bench`]: the load generator, and what it says.
+//! - [`mod@bench`]: the load generator, and what it says.
 //! - [`chat`]: the chat client of the command line.
 //! - [`client`]: a client that keeps every rule of the protocol, and a bare connection that keeps none.
 //! - [`cluster`]: what makes this process a node.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 /// How finely time is cut. The runtime's timers know milliseconds only, which would show in every latency.
 const STEP: Duration = Duration::from_micros(200);
 
-/// A thread that wakes a task every [`STEP`], until it is dropped.
+/// A thread that wakes a task every fifth of a millisecond, until it is dropped.
 #[derive(Debug)]
 pub struct Metronome {
     beat: Arc<Notify>,

@@ -47,7 +47,7 @@ pub async fn log_in(target: &Target, way: &Way, user: UserId) -> Result<Person, 
     Ok(Person { user, link, login })
 }
 
-/// Connects and logs all of them in, [`AT_ONCE`] at a time; they come back in their order.
+/// Connects and logs all of them in, some at a time; they come back in their order.
 pub async fn log_all_in(
     target: &Target,
     way: &Way,
