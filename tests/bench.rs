@@ -208,3 +208,15 @@ fn all_who_come_back_are_told_which_heads_moved() {
     assert!(latency.p50_us > 0 && latency.p50_us <= latency.max_us, "{latency:?}");
     assert!(report.figure("logins.time_s").is_some_and(|figure| figure.value > 0.0));
 }
+
+#[test]
+fn what_a_backend_sends_is_stored_once() {
+    let folder = temporary();
+
+    let args = ["rest", "--connections", "4", "--duration", "1", "--json"];
+    let report = proven(&bench(folder.path(), &args));
+
+    let proof = only(&report).proof;
+    assert!(proof.acked > 0 && proof.acked == proof.found);
+    assert!(report.figure("rest.rate").is_some_and(|figure| figure.value > 0.0));
+}

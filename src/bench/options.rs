@@ -13,6 +13,7 @@ use super::workload::groups::Groups;
 use super::workload::idle::Idle;
 use super::workload::logins::Logins;
 use super::workload::one_to_one::OneToOne;
+use super::workload::rest::Rest;
 use super::workload::slow_reader::SlowReader;
 use crate::client::raw::Transport;
 use crate::protocol::codec::Codec;
@@ -59,6 +60,8 @@ pub enum Workload {
     Idle(Idle),
     /// Many users who come back at once, each with what its client has.
     Logins(Logins),
+    /// Messages that a backend sends over REST.
+    Rest(Rest),
     /// All of them with their defaults, in one report.
     All,
     /// All of them, compared with a report that was kept: ratios to raw limits and bytes, no times.
@@ -69,8 +72,8 @@ pub enum Workload {
 }
 
 /// What `all` runs, in this order, each as if it were asked for alone.
-const ALL: [&str; 7] =
-    ["one-to-one", "groups", "fanout", "slow-reader", "append", "idle", "logins"];
+const ALL: [&str; 8] =
+    ["one-to-one", "groups", "fanout", "slow-reader", "append", "idle", "logins", "rest"];
 
 impl Workload {
     /// The workloads that this one consists of: itself, but for `all`.

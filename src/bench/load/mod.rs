@@ -13,6 +13,7 @@
 //! what the proof needs are there.
 
 pub mod crowd;
+pub mod http;
 pub mod link;
 pub mod pace;
 pub mod people;

@@ -62,6 +62,11 @@ impl BareServer {
         }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Its process.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()

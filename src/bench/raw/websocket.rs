@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::prelude::*;
-use actix_web::web::{Data, Payload, get};
+use actix_web::web::{Data, Payload, get, post};
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer};
 use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
@@ -22,6 +22,10 @@ pub const JOIN: &str = "join";
 pub const FEED: &str = "feed";
 /// What every other text, and [`JOIN`], is answered with: a reply to `message.send`, as long as one of ours.
 pub const REPLY: &str = r#"{"re":1000000,"ok":{"conversation":"user:b19acb2f51d0f0001-u-17","seq":100000,"inbox":100000,"message_id":"65773401884594176","sent_at_ms":1751371201020,"duplicate":false}}"#;
+/// Where messages are posted, and answered with [`STORED`].
+pub const REST_PATH: &str = "/api/v1/messages";
+/// What a message over REST is answered with: as long as an answer of ours.
+const STORED: &str = r#"{"conversation":"user:b19acb2f51d0f0001-to-17","seq":100000,"message_id":"65773401884594176","client_msg_id":"0197c5db-b9e8-7a4c-8123-b1612dd272d1","sent_at_ms":1751371201020,"duplicate":false}"#;
 /// The line by which the server tells where it listens begins with this.
 pub const READY: &str = "bare server ready http=";
 
@@ -46,6 +50,7 @@ pub fn serve() -> io::Result<()> {
             App::new()
                 .app_data(Data::new(Place { hub, hubs: Arc::clone(&hubs) }))
                 .route(WEBSOCKET_PATH, get().to(attend))
+                .route(REST_PATH, post().to(take))
         });
         let server = server
             .workers(std::thread::available_parallelism().map_or(1, usize::from))
@@ -72,6 +77,11 @@ async fn attend(
     place: Data<Place>,
 ) -> Result<HttpResponse, Error> {
     ws::start(Peer { place, hubs: Vec::new() }, &request, stream)
+}
+
+/// Takes a message over REST, and answers with as many bytes as ours have.
+async fn take(_: Bytes) -> HttpResponse {
+    HttpResponse::Created().content_type("application/json").body(STORED)
 }
 
 /// Asks to be sent whatever is fed.
