@@ -22,7 +22,7 @@ pub const JOIN: &str = "join";
 pub const FEED: &str = "feed";
 /// What every other text, and [`JOIN`], is answered with: a reply to `message.send`, as long as one of ours.
 pub const REPLY: &str = r#"{"re":1000000,"ok":{"conversation":"user:b19acb2f51d0f0001-u-17","seq":100000,"inbox":100000,"message_id":"65773401884594176","sent_at_ms":1751371201020,"duplicate":false}}"#;
-/// Where messages are posted, and answered with [`STORED`].
+/// Where messages are posted, and answered with `STORED`.
 pub const REST_PATH: &str = "/api/v1/messages";
 /// What a message over REST is answered with: as long as an answer of ours.
 const STORED: &str = r#"{"conversation":"user:b19acb2f51d0f0001-to-17","seq":100000,"message_id":"65773401884594176","client_msg_id":"0197c5db-b9e8-7a4c-8123-b1612dd272d1","sent_at_ms":1751371201020,"duplicate":false}"#;
