@@ -15,6 +15,7 @@ use common::chat::{App, Raw, key, now, patience, text};
 use common::node::{Node, Options, data_folder};
 use common::postgres::database_of;
 use common::presence::{befriend, get, get_one, named, offline, told, without_last_seen};
+use futures_util::future::join_all;
 use rookery::limits;
 use serde_json::{Value, json};
 
@@ -500,19 +501,25 @@ async fn a_dead_link_is_offline_within_a_minute() {
 #[tokio::test]
 async fn a_flood_of_changes_starves_no_message_and_ends_with_the_truth() {
     const USERS: usize = 500;
+    const AT_ONCE: usize = 25;
     const CHANGES: usize = 20;
     let node = Node::start();
     let app = App::of(&node);
     let mut alice = app.raw("alice", "main").await;
-    let (mut carol, mut dave) = (app.raw("carol", "main").await, app.raw("dave", "main").await);
     let mut users = Vec::new();
-    for n in 0..USERS {
-        let mut raw = app.raw(&format!("u{n}"), "main").await;
-        if n % 2 == 0 {
-            befriend(&mut raw, "alice").await;
-        }
-        users.push(raw);
+    // Many at once, so that the first are not taken for dead before the last are in.
+    for first in (0..USERS).step_by(AT_ONCE) {
+        let entering = (first..first + AT_ONCE).map(async |n| {
+            let mut raw = app.raw(&format!("u{n}"), "main").await;
+            if n % 2 == 0 {
+                befriend(&mut raw, "alice").await;
+            }
+            raw
+        });
+        users.extend(join_all(entering).await);
+        alice.ok("ping", json!({})).await;
     }
+    let (mut carol, mut dave) = (app.raw("carol", "main").await, app.raw("dave", "main").await);
 
     let flooding: Vec<_> = users.into_iter().map(|raw| tokio::spawn(flood(raw, CHANGES))).collect();
     // What she hears are hints; the last one of each friend is the truth.
