@@ -6,11 +6,11 @@
 
 # Files at a time, and tests of one file at a time. Each starts real servers; more of them at once, and a small machine
 # measures its own scheduler.
-AT_ONCE=${ROOKERY_TEST_FILES:-3}
+AT_ONCE=${ROOKERY_TEST_FILES:-2}
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}"
 
 # These take longest and begin first, so that the others run beside them and none of them is waited for at the end.
-LONGEST=(kill chat presence bad_input process connections)
+LONGEST=(kill chat presence store bad_input process connections)
 
 selection_of() {
   case $1 in

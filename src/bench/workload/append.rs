@@ -70,7 +70,8 @@ async fn measure(
     let (mut bare, mut ours) = (0.0, 0.0);
     let mut disturbance = Disturbance::default();
     for number in 0..TURNS {
-        let meter = Meter::start(&[]);
+        // The database was started by this process.
+        let meter = Meter::start(&[std::process::id()]);
         bare +=
             postgres::rate(alone.connector, BareKind::Group, number, &scene.stored, turn).await?;
         ours += scene.rate(warm_up, turn).await?;
