@@ -78,6 +78,11 @@ impl Apps {
         }
     }
 
+    /// Whether the app was there when the settings were read.
+    pub(super) fn is_known(&self, app: AppId) -> bool {
+        self.known(app).is_some()
+    }
+
     fn known(&self, app: AppId) -> Option<AppSettings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).get(&app).copied()
     }
@@ -94,7 +99,7 @@ impl Apps {
             usersig::verify(token, &keys.secrets, app, user, now, limits::TOKEN_VALIDITY_S)
         };
         let asked = Instant::now();
-        if self.known(app).is_none() {
+        if !self.is_known(app) {
             // Anybody can name an app that is not there, and nobody else shall wait for that.
             let keys = self.read_keys(app).await?;
             return check(&keys).map_err(NotVerified::Token);
