@@ -93,9 +93,7 @@ async fn a_member_who_reads_too_late_is_told_to_sync_and_lacks_nothing() {
     let mut alice = app.raw("alice", "a").await;
     create(&mut alice, "crew", "work", &["slow"]).await;
     let filler = "x".repeat(30_000);
-    for _ in 0..MESSAGES {
-        alice.ok("message.send", to_group("crew", key(), &filler)).await;
-    }
+    alice.send_all((0..MESSAGES).map(|_| to_group("crew", key(), &filler))).await;
 
     slow.event("sync.needed").await;
     let is_new = |frame: &&Value| frame["event"] == "message.new";

@@ -210,6 +210,29 @@ impl Raw {
         self.error(cmd, body).await["code"].as_str().unwrap().to_owned()
     }
 
+    /// Sends messages, many under way at once: fast enough for one who does not read not to be given up before all of
+    /// them are there, on a busy machine too. The `ok` of the last.
+    pub async fn send_all(&mut self, sends: impl IntoIterator<Item = Value>) -> Value {
+        const UNDER_WAY: usize = 16;
+        let (mut under_way, mut last) = (VecDeque::new(), Value::Null);
+        for send in sends {
+            under_way.push_back(self.0.submit("message.send", send).await.unwrap());
+            if under_way.len() == UNDER_WAY {
+                last = self.sent(under_way.pop_front().unwrap()).await;
+            }
+        }
+        for id in under_way {
+            last = self.sent(id).await;
+        }
+        last
+    }
+
+    async fn sent(&mut self, id: u64) -> Value {
+        let mut reply = self.reply(id).await;
+        assert!(reply.get("ok").is_some(), "message.send: {reply}");
+        reply["ok"].take()
+    }
+
     /// The reply to a command that was submitted before.
     pub async fn reply(&mut self, id: u64) -> Value {
         patience("a reply", self.0.reply(id)).await.unwrap()
