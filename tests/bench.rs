@@ -174,9 +174,8 @@ fn the_help_names_what_can_be_measured() {
     let output = bench(folder.path(), &["--help"]);
 
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in
-        ["one-to-one", "groups", "fanout", "slow-reader", "all", "check", "--server", "--json"]
-    {
+    let workloads = ["one-to-one", "groups", "fanout", "slow-reader", "presence", "all", "check"];
+    for word in workloads.into_iter().chain(["--server", "--json"]) {
         assert!(text.contains(word), "{text}");
     }
 }
@@ -219,4 +218,23 @@ fn what_a_backend_sends_is_stored_once() {
     let proof = only(&report).proof;
     assert!(proof.acked > 0 && proof.acked == proof.found);
     assert!(report.figure("rest.rate").is_some_and(|figure| figure.value > 0.0));
+}
+
+#[test]
+fn every_friend_hears_of_the_last_change() {
+    let folder = temporary();
+
+    let args = ["presence", "--online", "60", "--friends", "0,20", "--deliveries", "100"];
+    let report =
+        proven(&bench(folder.path(), &[&args[..], &["--duration", "1", "--json"]].concat()));
+
+    let workload = only(&report);
+    let proof = workload.proof;
+    assert!(proof.acked > 0 && proof.deliveries >= 20, "{proof:?}");
+    for name in ["presence.rate_0", "presence.rate_20"] {
+        assert!(report.figure(name).is_some_and(|figure| figure.value > 0.0), "{name}");
+    }
+    let last = workload.latencies.iter().find(|it| it.name == "presence.latency_last_20").unwrap();
+    // Nothing is told before the second is over for which changes are joined.
+    assert!(last.count > 0 && last.p50_us > 900_000, "{last:?}");
 }

@@ -28,7 +28,9 @@ use self::progress::Progress;
 use self::raw::websocket;
 use self::target::Target;
 use self::workload::append::Append;
-use self::workload::{Run, append, fanout, groups, idle, logins, one_to_one, rest, slow_reader};
+use self::workload::{
+    Run, append, fanout, groups, idle, logins, one_to_one, presence, rest, slow_reader,
+};
 use crate::app::alone;
 use crate::store::child;
 
@@ -144,6 +146,7 @@ async fn measure(
             slow_reader::run(&Run::new(common, target)?, options).await
         }
         Workload::Rest(options) => rest::run(&Run::new(common, target)?, options).await,
+        Workload::Presence(options) => presence::run(&Run::new(common, target)?, options).await,
         // These start an own server again on the way.
         Workload::Idle(options) => idle::run(common, target, options).await,
         Workload::Logins(options) => logins::run(common, target, options).await,

@@ -13,6 +13,7 @@ use super::workload::groups::Groups;
 use super::workload::idle::Idle;
 use super::workload::logins::Logins;
 use super::workload::one_to_one::OneToOne;
+use super::workload::presence::Presence;
 use super::workload::rest::Rest;
 use super::workload::slow_reader::SlowReader;
 use crate::client::raw::Transport;
@@ -62,6 +63,8 @@ pub enum Workload {
     Logins(Logins),
     /// Messages that a backend sends over REST.
     Rest(Rest),
+    /// Users who change their status, and friends online who are told.
+    Presence(Presence),
     /// All of them with their defaults, in one report.
     All,
     /// All of them, compared with a report that was kept: ratios to raw limits and bytes, no times.
@@ -72,8 +75,17 @@ pub enum Workload {
 }
 
 /// What `all` runs, in this order, each as if it were asked for alone.
-const ALL: [&str; 8] =
-    ["one-to-one", "groups", "fanout", "slow-reader", "append", "idle", "logins", "rest"];
+const ALL: [&str; 9] = [
+    "one-to-one",
+    "groups",
+    "fanout",
+    "slow-reader",
+    "append",
+    "idle",
+    "logins",
+    "rest",
+    "presence",
+];
 
 impl Workload {
     /// The workloads that this one consists of: itself, but for `all`.

@@ -280,23 +280,26 @@ pub async fn play<P: Player + 'static, T>(
     began: Instant,
     script: impl AsyncFnOnce(&Scene<P>) -> Result<T, BenchError>,
 ) -> Result<Played<P, T>, BenchError> {
-    let now = Instant::now();
-    let member = |link| Member {
-        link,
-        is_dirty: false,
-        is_stuck: false,
-        is_deaf: false,
-        task: None,
-        last_sent: now,
+    let (now, sessions) = (Instant::now(), links.len());
+    let member = |(who, link)| {
+        // Their heartbeats are spread over time, as those of real clients are.
+        let since = HEARTBEAT_EVERY.mul_f64(who as f64 / sessions as f64);
+        Member {
+            link,
+            is_dirty: false,
+            is_stuck: false,
+            is_deaf: false,
+            task: None,
+            last_sent: now.checked_sub(since).unwrap_or(now),
+        }
     };
     let crowd = Crowd {
-        members: links.into_iter().map(member).collect(),
+        members: links.into_iter().enumerate().map(member).collect(),
         dirty: Vec::new(),
         flusher: None,
         payload: Vec::new(),
         began,
     };
-    let sessions = crowd.len();
     let stage = Rc::new(RefCell::new(Stage { crowd, player, buffer: Vec::new() }));
     let scene = Scene { stage, failure: Rc::default(), failed: Rc::default() };
     let mut tasks = JoinSet::new();

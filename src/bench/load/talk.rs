@@ -409,28 +409,14 @@ impl Talk {
         self.refill(crowd, lane);
     }
 
-    fn on_event(
-        &mut self,
-        crowd: &mut Crowd,
-        who: usize,
-        frame: &Frame<'_>,
-    ) -> Result<(), BenchError> {
-        match frame.event {
-            Some("sync.needed") => {
-                if let Some(session) = self.sessions.get_mut(who) {
-                    session.is_behind = true;
-                }
-                let body = json!({"epoch": self.setup.epoch, "inbox": 0});
-                crowd.command(who, SYNC_ID, "sync", body);
-                Ok(())
+    /// Receipts and hints cost what they cost, and are of no interest here.
+    fn on_event(&mut self, crowd: &mut Crowd, who: usize, frame: &Frame<'_>) {
+        if frame.event == Some("sync.needed") {
+            if let Some(session) = self.sessions.get_mut(who) {
+                session.is_behind = true;
             }
-            Some("session.closing" | "session.kicked" | "session.draining") => {
-                let code = frame.body.as_ref().and_then(|body| body.code).unwrap_or_default();
-                let why = format!("the server ends the session, with {code}");
-                Err(BenchError::Session { who: self.user(who).to_owned(), why })
-            }
-            // Receipts and hints, which cost what they cost and are of no interest here.
-            _ => Ok(()),
+            let body = json!({"epoch": self.setup.epoch, "inbox": 0});
+            crowd.command(who, SYNC_ID, "sync", body);
         }
     }
 }
@@ -447,27 +433,20 @@ impl Player for Talk {
             who: self.user(who).to_owned(),
             why: format!("a frame cannot be read: {why}"),
         })?;
-        if let Some(refusal) = &frame.error {
-            return Err(BenchError::Refused {
-                what: format!("a command of {}", self.user(who)),
-                code: refusal.code.to_owned(),
-                message: refusal.message.to_string(),
-            });
+        if let Some(trouble) = frame.trouble(self.user(who)) {
+            return Err(trouble);
         }
         match (frame.re, &frame.ok) {
             (Some(id), Some(answer)) if id < CALLS_FROM => {
                 self.on_ack(crowd, id, answer.seq.unwrap_or_default(), now_us);
-                Ok(())
             }
-            (Some(_), _) => Ok(()),
+            (Some(_), _) => {}
             (None, _) => match frame.message() {
-                Some(message) => {
-                    self.on_message(crowd, who, message, now_us);
-                    Ok(())
-                }
+                Some(message) => self.on_message(crowd, who, message, now_us),
                 None => self.on_event(crowd, who, &frame),
             },
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::stamp::Stamp;
+use crate::bench::errors::BenchError;
 use crate::protocol::codec::Codec;
 
 /// Any frame of the server, as far as a load needs it.
@@ -15,7 +16,8 @@ pub struct Frame<'a> {
     /// The id of the command that this answers.
     pub re: Option<u64>,
     /// What came of it.
-    pub ok: Option<Answer>,
+    #[serde(borrow)]
+    pub ok: Option<Answer<'a>>,
     /// Why nothing came of it.
     #[serde(borrow)]
     pub error: Option<Refusal<'a>>,
@@ -26,11 +28,23 @@ pub struct Frame<'a> {
     pub body: Option<Body<'a>>,
 }
 
-/// What an `ok` says of a message that was sent.
+/// What an `ok` says.
 #[derive(Debug, Deserialize)]
-pub struct Answer {
-    /// Its place in the conversation.
+pub struct Answer<'a> {
+    /// Of a message that was sent: its place in the conversation.
     pub seq: Option<u64>,
+    /// Of a question about presences: how these users are.
+    #[serde(borrow, default)]
+    pub presences: Vec<Presence<'a>>,
+}
+
+/// How a user is.
+#[derive(Debug, Deserialize)]
+pub struct Presence<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The words beside the status.
+    pub text: Option<&'a str>,
 }
 
 /// An `error`.
@@ -43,7 +57,7 @@ pub struct Refusal<'a> {
     pub message: Cow<'a, str>,
 }
 
-/// The body of an event: of `message.new` and of `session.closing`.
+/// The body of an event: of `message.new`, of `presence.changed` and of `session.closing`.
 #[derive(Debug, Deserialize)]
 pub struct Body<'a> {
     /// The place of a message in its conversation.
@@ -57,6 +71,9 @@ pub struct Body<'a> {
     pub content: Option<Content<'a>>,
     /// The code of a close.
     pub code: Option<u16>,
+    /// How users are now.
+    #[serde(borrow, default)]
+    pub presences: Vec<Presence<'a>>,
 }
 
 /// The kind of a message.
@@ -90,6 +107,31 @@ impl<'a> Frame<'a> {
         let id = Uuid::try_parse(body.client_msg_id?).ok()?;
         Some((Stamp::of(id), body.seq?, body.from?))
     }
+
+    /// The presences that this tells of, by itself or when asked.
+    pub fn presences(&self) -> &[Presence<'a>] {
+        match (&self.ok, &self.body) {
+            (Some(answer), _) => &answer.presences,
+            (None, Some(body)) if self.event == Some("presence.changed") => &body.presences,
+            _ => &[],
+        }
+    }
+
+    /// Why nobody can go on after this: a command of `who` was refused, or the server ends the session.
+    pub fn trouble(&self, who: &str) -> Option<BenchError> {
+        if let Some(refusal) = &self.error {
+            return Some(BenchError::Refused {
+                what: format!("a command of {who}"),
+                code: refusal.code.to_owned(),
+                message: refusal.message.to_string(),
+            });
+        }
+        let ends = ["session.closing", "session.kicked", "session.draining"];
+        self.event.filter(|event| ends.contains(event))?;
+        let code = self.body.as_ref().and_then(|body| body.code).unwrap_or_default();
+        let why = format!("the server ends the session, with {code}");
+        Some(BenchError::Session { who: who.to_owned(), why })
+    }
 }
 
 /// A pushed message or an ack in JSON, if it is written as our server writes them; anything else is for a parser.
@@ -113,7 +155,9 @@ fn known(bytes: &[u8]) -> Option<Frame<'_>> {
         rest.pass(br#","content":{"type":""#)?;
         let content = Some(Content { kind: rest.name()? });
         let (client_msg_id, from) = (Some(client_msg_id), Some(from));
-        let body = Body { seq: Some(seq), client_msg_id, from, content, code: None };
+        let seq = Some(seq);
+        let presences = Vec::new();
+        let body = Body { seq, client_msg_id, from, content, code: None, presences };
         let event = Some("message.new");
         let frame = Frame { re: None, ok: None, error: None, event, body: Some(body) };
         return rest.0.ends_with(b"}}}").then_some(frame);
@@ -123,7 +167,7 @@ fn known(bytes: &[u8]) -> Option<Frame<'_>> {
     rest.pass(br#","ok":{"conversation":""#)?;
     rest.name()?;
     rest.pass(br#","seq":"#)?;
-    let ok = Some(Answer { seq: Some(rest.number()?) });
+    let ok = Some(Answer { seq: Some(rest.number()?), presences: Vec::new() });
     rest.0.ends_with(b"}}").then_some(Frame {
         re: Some(re),
         ok,

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod idle;
 pub mod logins;
 pub mod one_to_one;
+pub mod presence;
 pub mod rest;
 pub mod slow_reader;
 mod talking;
