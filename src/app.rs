@@ -307,7 +307,7 @@ impl Node {
         let served = tokio::spawn(clients);
         let native = native
             .listen()
-            .and_then(|listener| tcp::Server::start(listener, engine.clone(), workers))
+            .and_then(|listener| tcp::Server::start(listener, engine.clone()))
             .map_err(|error| {
                 cannot_listen("tcp", &tcp_address.ip().to_string(), tcp_address.port(), error)
             })?;

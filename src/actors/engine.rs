@@ -95,6 +95,9 @@ pub(super) struct Shared {
     pub(super) backend: Semaphore,
     places: Arc<Semaphore>,
     connections: AtomicUsize,
+    arbiters: Vec<ArbiterHandle>,
+    /// Which of them begins the next connection.
+    next_arbiter: AtomicUsize,
     pub(super) epoch: watch::Receiver<crate::ids::Epoch>,
     writers: Arc<Writers>,
     sessions: AtomicU64,
@@ -170,7 +173,7 @@ impl Engine {
             pool.clone(),
             writers.clone(),
         );
-        let registry = Registry::start_with(directory.clone(), arbiters);
+        let registry = Registry::start_with(directory.clone(), arbiters.clone());
         let shared = Arc::new(Shared {
             epoch: node.epoch(),
             node: node.clone(),
@@ -187,6 +190,8 @@ impl Engine {
             reads: Semaphore::new(limits::READS_AT_ONCE),
             backend: Semaphore::new(limits::BACKEND_AT_ONCE),
             connections: AtomicUsize::new(0),
+            arbiters,
+            next_arbiter: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(
                 usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -220,6 +225,14 @@ impl Engine {
     /// Takes one of the places that this node has for connections, if one is free.
     pub fn take_place(&self) -> Option<ConnectionPlace> {
         self.shared.places.clone().try_acquire_owned().ok().map(ConnectionPlace)
+    }
+
+    /// Begins a connection on one of the threads of the actors, in turn: with as many threads as processors, what a session
+    /// and its user tell each other wakes as few of them as can be.
+    pub fn begin_connection(&self, begin: impl FnOnce() + Send + 'static) {
+        let next = self.shared.next_arbiter.fetch_add(1, Ordering::Relaxed);
+        // A thread that has ended drops it: the node has stopped, and so ends the connection.
+        self.shared.arbiters[next % self.shared.arbiters.len()].spawn_fn(begin);
     }
 
     /// Whether all writers have a connection to the store, and when that changes.

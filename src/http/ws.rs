@@ -57,7 +57,6 @@ pub async fn attend(
     let answer = judge(&request, &route);
     drop(request);
     let parts = framed.into_parts();
-    let connection = Connection::new(parts.io);
     // What was still to be written to earlier requests goes first.
     let mut head = parts.write_buf;
     match answer {
@@ -69,13 +68,30 @@ pub async fn attend(
             };
             // Copied, for the server's buffer is as large when it is empty.
             let first = Bytes::copy_from_slice(&parts.read_buf);
-            // A task of its own, so that the HTTP server's, which is ten times as large, ends here.
-            actix_web::rt::spawn(async move {
-                serve(&connection, head.freeze(), first, &route.engine, codec).await;
-                drop(place);
+            let stream = match parts.io.into_std() {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a WebSocket cannot be moved to its thread");
+                    return Ok(());
+                }
+            };
+            // The HTTP server's task, which is ten times as large, ends here.
+            let engine = route.engine.clone();
+            route.engine.begin_connection(move || {
+                actix_web::rt::spawn(async move {
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => {
+                            let connection = Connection::new(stream);
+                            serve(&connection, head.freeze(), first, &engine, codec).await;
+                        }
+                        Err(error) => tracing::warn!(%error, "a WebSocket cannot be read"),
+                    }
+                    drop(place);
+                });
             });
         }
         Err(refused) => {
+            let connection = Connection::new(parts.io);
             head.extend_from_slice(&refused.response());
             connection.finish(head.freeze());
             connection.linger().await;

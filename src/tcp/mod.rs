@@ -1,6 +1,6 @@
 //! The TCP adapter: a byte that picks the codec, then frames with their length before them, both ways.
 //!
-//! One task accepts and hands the sockets to threads of its own, in turn. There one task reads for each connection, and
+//! One task accepts and hands the sockets to the actors' threads, in turn. There one task reads for each connection, and
 //! waits while the session has no room; writing is done as the session asks for it. TCP knows no close codes, so
 //! `session.closing` is the last frame, and what the peer still sends is thrown away until it closes too.
 
@@ -12,7 +12,6 @@ use std::net;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Arbiter, ArbiterHandle};
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -34,15 +33,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to take clients on a port that is listened on, on so many threads. To be called within the actix system.
-    pub fn start(listener: net::TcpListener, engine: Engine, threads: usize) -> io::Result<Self> {
+    /// Starts to take clients on a port that is listened on. To be called within the actix system.
+    pub fn start(listener: net::TcpListener, engine: Engine) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
-        let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let accepting = tokio::spawn(async move {
             tokio::select! {
-                () = accept(listener, &engine, &arbiters) => {}
+                () = accept(listener, &engine) => {}
                 () = stopped.cancelled() => {}
             }
         });
@@ -57,8 +55,8 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, engine: &Engine, arbiters: &[ArbiterHandle]) {
-    for arbiter in arbiters.iter().cycle() {
+async fn accept(listener: TcpListener, engine: &Engine) {
+    loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -70,9 +68,9 @@ async fn accept(listener: TcpListener, engine: &Engine, arbiters: &[ArbiterHandl
         // Closed at once: whoever is one too many must not cost anything.
         let Some(place) = engine.take_place() else { continue };
         let Ok(stream) = prepared(stream) else { continue };
-        let engine = engine.clone();
-        arbiter.spawn_fn(move || {
-            actix::spawn(attend(stream, engine, place));
+        let attended_by = engine.clone();
+        engine.begin_connection(move || {
+            actix::spawn(attend(stream, attended_by, place));
         });
     }
 }
