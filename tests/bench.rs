@@ -62,10 +62,14 @@ fn assert_refused(output: &Output, part: &str) {
 fn a_server_of_its_own_is_measured_and_gone_afterwards() {
     let temporary = temporary();
 
-    let output =
-        bench(temporary.path(), &["one-to-one", "--users", "10", "--duration", "1", "--json"]);
+    let kept = data_folder();
+    let file = kept.path().join("report.json");
+    let args = ["one-to-one", "--users", "10", "--duration", "1", "--json", "--report"];
+    let output = bench(temporary.path(), &[&args[..], &[file.to_str().unwrap()]].concat());
 
     let report = proven(&output);
+    let written: Report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written, report);
     let workload = only(&report);
     assert!(report.figure("one_to_one.rate").unwrap().value > 0.0);
     assert_eq!(workload.proof.acked, workload.proof.found);

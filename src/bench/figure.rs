@@ -36,9 +36,9 @@ impl Report {
         self.workloads.iter().all(|workload| workload.proof.holds())
     }
 
-    /// Whether others used the machine while any of the workloads was measured.
-    pub fn is_disturbed(&self) -> bool {
-        self.workloads.iter().any(|workload| workload.disturbance.disturbed)
+    /// The workloads during which others used the machine.
+    pub fn disturbed(&self) -> impl Iterator<Item = &WorkloadReport> {
+        self.workloads.iter().filter(|workload| workload.disturbance.disturbed)
     }
 }
 
@@ -114,6 +114,9 @@ pub struct Figure {
     /// What it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// By how many percent it may be worse when it is compared, if it varies more than most from run to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<u32>,
 }
 
 impl Figure {
@@ -129,7 +132,7 @@ impl Figure {
 
     fn new(name: &str, what: &str, (value, unit): (f64, &str), better: Better) -> Self {
         let (name, what, unit) = (name.to_owned(), what.to_owned(), unit.to_owned());
-        Self { name, what, value, unit, better, limit: None, goal: None }
+        Self { name, what, value, unit, better, limit: None, goal: None, tolerance: None }
     }
 
     /// With the raw limit that was measured in the same run, in the figure's unit.
@@ -140,6 +143,11 @@ impl Figure {
     /// With what it must be and what is aimed at.
     pub fn with_goal(self, goal: Goal) -> Self {
         Self { goal: Some(goal), ..self }
+    }
+
+    /// With by how many percent it may be worse when it is compared.
+    pub fn tolerating(self, percent: u32) -> Self {
+        Self { tolerance: Some(percent), ..self }
     }
 
     /// The figure divided by its limit; `None` without a limit, or with one of nothing.
@@ -242,14 +250,16 @@ pub enum Of {
     Ratio,
 }
 
-/// How long something took, each time from when it was due and not from when it could begin.
+/// How long something took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Its name, which does not change from run to run, as `one_to_one.latency_ack`.
     pub name: String,
     /// What it is, for people.
     pub what: String,
-    /// How many were due in a second.
+    /// From when it is counted.
+    pub since: Since,
+    /// How many were due, or done, in a second.
     pub rate_per_s: f64,
     /// How many were measured.
     pub count: u64,
@@ -266,12 +276,23 @@ pub struct Latency {
     pub goal: Option<LatencyGoal>,
 }
 
+/// From when a latency is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Since {
+    /// From when it was due, whatever came before: whoever is held up counts that, too.
+    Due,
+    /// From when it was begun, which is when the one before had ended: a server that is slow is asked less often.
+    Begun,
+}
+
 impl Latency {
-    /// What a histogram of microseconds holds.
+    /// What a histogram of microseconds holds that were counted from when something was due.
     pub fn from(name: &str, what: &str, rate_per_s: f64, histogram: &Histogram<u64>) -> Self {
         Self {
             name: name.to_owned(),
             what: what.to_owned(),
+            since: Since::Due,
             rate_per_s,
             count: histogram.len(),
             p50_us: histogram.value_at_quantile(0.5),
@@ -280,6 +301,11 @@ impl Latency {
             max_us: histogram.max(),
             goal: None,
         }
+    }
+
+    /// Counted from when it was begun.
+    pub fn since_begun(self) -> Self {
+        Self { since: Since::Begun, ..self }
     }
 
     /// With what it must be and what is aimed at.
@@ -414,23 +440,37 @@ impl std::ops::AddAssign for Proof {
 }
 
 /// Who else used the machine while it was measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Disturbance {
     /// How many cores others kept busy, on average.
     pub others_cores: f64,
     /// Whether that was more than [`DISTURBED_ABOVE_CORES`].
     pub disturbed: bool,
+    /// Who they were, the busiest first; not all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Busy>,
+}
+
+/// Somebody who used processors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Busy {
+    /// A program, as the system names it, or what else it was.
+    pub who: String,
+    /// How many cores it kept busy, on average.
+    pub cores: f64,
 }
 
 impl Disturbance {
-    /// Judges what others used.
-    pub fn of(others_cores: f64) -> Self {
-        Self { others_cores, disturbed: others_cores > DISTURBED_ABOVE_CORES }
+    /// Judges what others used, and keeps who they were.
+    pub fn of(others_cores: f64, by: Vec<Busy>) -> Self {
+        Self { others_cores, disturbed: others_cores > DISTURBED_ABOVE_CORES, by }
     }
 
-    /// The worse of two stretches of one run.
-    pub fn worse(self, other: Self) -> Self {
-        Self::of(self.others_cores.max(other.others_cores))
+    /// Of two stretches of one run the worse one counts.
+    pub fn worsen(&mut self, other: Self) {
+        if other.others_cores > self.others_cores {
+            *self = other;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Where the system keeps its books in files it reads those, since only they tell what a process that has ended used;
 //! elsewhere it asks through a library. It measures nothing on other machines: a server there counts as nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use sysinfo::{
     System,
 };
 
-use super::figure::{Disturbance, Machine};
+use super::figure::{Busy, Disturbance, Machine};
 
 /// In what Linux counts time for programs, whatever its kernel's own clock: hundredths of a second.
 const TICK_MS: u64 = 10;
@@ -21,8 +21,12 @@ const TICK_MS: u64 = 10;
 /// The parent of the kernel's threads.
 const KERNEL_THREADS: u32 = 2;
 
+/// So many of the others are named, as far as they kept so much of a core busy.
+const NAMED: usize = 3;
+const NAMED_FROM_CORES: f64 = 0.02;
+
 /// What processors did between [`Meter::start`] and [`Meter::stop`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
     /// What the server used, all its threads together.
     pub server_cpu: Duration,
@@ -35,12 +39,14 @@ pub struct Usage {
     /// How many cores all others kept busy, on average. The kernel's own threads are not among them: they write what
     /// anyone has written, ours as well. What the host of a virtual machine kept from it is.
     pub others_cores: f64,
+    /// Who they were, the busiest first; not all of them.
+    pub others: Vec<Busy>,
 }
 
 impl Usage {
     /// What this says of a run.
     pub fn disturbance(&self) -> Disturbance {
-        Disturbance::of(self.others_cores)
+        Disturbance::of(self.others_cores, self.others.clone())
     }
 }
 
@@ -73,12 +79,20 @@ impl Meter {
         let used = after.since(&self.before);
         let ours = used.server + used.postgres + used.own + used.kernel;
         let others = used.busy.saturating_sub(ours);
+        let cores = |time: Duration| time.as_secs_f64() / wall.as_secs_f64().max(f64::EPSILON);
         Usage {
             server_cpu: used.server,
             postgres_cpu: used.postgres,
             own_cpu: used.own,
             wall,
-            others_cores: others.as_secs_f64() / wall.as_secs_f64().max(f64::EPSILON),
+            others_cores: cores(others),
+            others: used
+                .busiest(others)
+                .into_iter()
+                .map(|(who, time)| Busy { who, cores: cores(time) })
+                .filter(|busy| busy.cores >= NAMED_FROM_CORES)
+                .take(NAMED)
+                .collect(),
         }
     }
 }
@@ -115,18 +129,28 @@ pub fn machine() -> Machine {
 }
 
 /// What was used up to a moment. Only the difference of two means anything.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Sample {
     server: Duration,
     postgres: Duration,
     own: Duration,
     kernel: Duration,
     busy: Duration,
+    /// The part of `busy` in which the host of a virtual machine worked for others.
+    stolen: Duration,
+    /// All other processes: their names, and what they and their ended children used.
+    others: HashMap<u32, (String, Duration)>,
 }
 
 impl Sample {
     fn since(&self, before: &Self) -> Self {
+        let others = self.others.iter().map(|(pid, (name, used))| {
+            let earlier = before.others.get(pid).map_or(Duration::ZERO, |(_, used)| *used);
+            (*pid, (name.clone(), used.saturating_sub(earlier)))
+        });
         Self {
+            stolen: self.stolen.saturating_sub(before.stolen),
+            others: others.collect(),
             server: self.server.saturating_sub(before.server),
             postgres: self.postgres.saturating_sub(before.postgres),
             own: self.own.saturating_sub(before.own),
@@ -135,14 +159,33 @@ impl Sample {
         }
     }
 
+    /// Who the others were who used `all` together, the busiest first.
+    fn busiest(&self, all: Duration) -> Vec<(String, Duration)> {
+        let mut by_name: BTreeMap<&str, Duration> = BTreeMap::new();
+        for (name, used) in self.others.values() {
+            *by_name.entry(name).or_default() += *used;
+        }
+        let named = by_name.values().sum::<Duration>() + self.stolen;
+        let mut busiest: Vec<(String, Duration)> =
+            by_name.into_iter().map(|(name, used)| (name.to_owned(), used)).collect();
+        busiest.push(("the host of this machine".to_owned(), self.stolen));
+        busiest.push(("what ended meanwhile".to_owned(), all.saturating_sub(named)));
+        busiest.sort_by_key(|(_, used)| std::cmp::Reverse(*used));
+        busiest
+    }
+
     /// Adds up what processes used by whose they are.
-    fn of(processes: &HashMap<u32, Process>, servers: &[u32], busy: Duration) -> Self {
+    fn of(
+        processes: &HashMap<u32, Process>,
+        servers: &[u32],
+        (busy, stolen): (Duration, Duration),
+    ) -> Self {
         let own = std::process::id();
-        let mut sample = Self { busy, ..Self::default() };
+        let mut sample = Self { busy, stolen, ..Self::default() };
         for (&pid, process) in processes {
             if pid == own {
                 sample.own += process.used;
-            } else if servers.contains(&pid) && !process.is_postgres {
+            } else if servers.contains(&pid) && !process.is_postgres() {
                 sample.server += process.used;
                 // What ran under it and is no more.
                 sample.postgres += process.used_by_ended;
@@ -150,6 +193,9 @@ impl Sample {
                 sample.postgres += process.used + process.used_by_ended;
             } else if pid == KERNEL_THREADS || process.parent == Some(KERNEL_THREADS) {
                 sample.kernel += process.used;
+            } else {
+                let used = process.used + process.used_by_ended;
+                sample.others.insert(pid, (process.name.clone(), used));
             }
         }
         sample
@@ -170,13 +216,19 @@ fn is_under(pid: u32, roots: &[u32], processes: &HashMap<u32, Process>) -> bool 
     false
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Process {
     parent: Option<u32>,
-    is_postgres: bool,
+    name: String,
     used: Duration,
     /// What its children used that have ended.
     used_by_ended: Duration,
+}
+
+impl Process {
+    fn is_postgres(&self) -> bool {
+        self.name.starts_with("postgres")
+    }
 }
 
 /// Where it is written who used what.
@@ -219,14 +271,15 @@ impl Books {
                 *since = Instant::now();
                 let wanted = ProcessRefreshKind::nothing().with_cpu();
                 system.refresh_processes_specifics(ProcessesToUpdate::All, true, wanted);
-                Sample::of(&processes_by_library(system), servers, *busy)
+                Sample::of(&processes_by_library(system), servers, (*busy, Duration::ZERO))
             }
         }
     }
 }
 
-/// How long processors were busy since the machine started, by the first line of `stat`.
-fn busy_by_files(stat: &Path) -> Option<Duration> {
+/// How long processors were busy since the machine started, by the first line of `stat`, and for how long of that the host
+/// of a virtual machine kept them from it.
+fn busy_by_files(stat: &Path) -> Option<(Duration, Duration)> {
     let text = fs::read_to_string(stat).ok()?;
     let ticks: Vec<u64> = text
         .lines()
@@ -236,8 +289,11 @@ fn busy_by_files(stat: &Path) -> Option<Duration> {
         .map(|ticks| ticks.parse().ok())
         .collect::<Option<_>>()?;
     // User, nice, system, idle, waiting for disks, interrupts, soft interrupts, stolen by the host.
-    let busy = [0, 1, 2, 5, 6, 7].iter().filter_map(|&at| ticks.get(at)).sum::<u64>();
-    Some(Duration::from_millis(busy * TICK_MS))
+    let sum = |fields: &[usize]| {
+        let ticks = fields.iter().filter_map(|&at| ticks.get(at)).sum::<u64>();
+        Duration::from_millis(ticks * TICK_MS)
+    };
+    Some((sum(&[0, 1, 2, 5, 6, 7]), sum(&[7])))
 }
 
 fn processes_by_files() -> HashMap<u32, Process> {
@@ -263,7 +319,7 @@ fn process_of(stat: &str) -> Option<Process> {
     };
     Some(Process {
         parent: fields.get(1)?.parse().ok().filter(|parent| *parent != 0),
-        is_postgres: head.split_once('(')?.1.starts_with("postgres"),
+        name: head.split_once('(')?.1.to_owned(),
         used: ticks(11)? + ticks(12)?,
         used_by_ended: ticks(13)? + ticks(14)?,
     })
@@ -278,7 +334,7 @@ fn processes_by_library(system: &System) -> HashMap<u32, Process> {
         .map(|(pid, process)| {
             let process = Process {
                 parent: process.parent().map(Pid::as_u32),
-                is_postgres: process.name().to_string_lossy().starts_with("postgres"),
+                name: process.name().to_string_lossy().into_owned(),
                 used: Duration::from_millis(process.accumulated_cpu_time()),
                 used_by_ended: Duration::ZERO,
             };
@@ -327,6 +383,7 @@ mod tests {
 
             assert_eq!((usage.server_cpu, usage.postgres_cpu), (Duration::ZERO, Duration::ZERO));
             assert!(usage.others_cores > 0.1 && usage.disturbance().disturbed, "{usage:?}");
+            assert!(usage.others.iter().any(|busy| busy.who == "sh"), "{usage:?}");
         }
     }
 
@@ -337,7 +394,8 @@ mod tests {
         let process = process_of(stat).unwrap();
 
         assert_eq!(process.parent, Some(5));
-        assert!(process.is_postgres);
+        assert!(process.is_postgres());
+        assert_eq!(process.name, "postgres) x (y");
         assert_eq!(process.used, Duration::from_millis(420));
         assert_eq!(process.used_by_ended, Duration::from_millis(1_070));
     }

@@ -20,10 +20,10 @@ pub mod workload;
 use std::io::Write;
 use std::process::ExitCode;
 
-use self::compare::Comparison;
+use self::compare::Verdict;
 use self::errors::BenchError;
 use self::figure::{Report, WorkloadReport};
-use self::options::{Bench, Check, Common, Workload};
+use self::options::{Bench, Common, Workload};
 use self::progress::Progress;
 use self::raw::websocket;
 use self::target::Target;
@@ -70,32 +70,34 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
         }
     }
     ended?;
-    let holds = match &bench.workload {
-        Workload::Check(check) => compared(check, &report)?,
-        _ => true,
-    };
-    Ok(if holds && report.is_proven() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Whether nothing has fallen below the kept report; a person is told what has.
-fn compared(check: &Check, report: &Report) -> Result<bool, BenchError> {
-    let comparison = Comparison::of(&check.kept()?, report, f64::from(check.tolerance) / 100.0);
-    // Nobody may be listening, and the exit code says it too.
-    let _ = writeln!(std::io::stderr(), "\n{}", comparison.table().trim_end());
-    if !comparison.holds() && report.is_disturbed() {
-        return Err(BenchError::Options("others used the machine meanwhile: run it again".into()));
+    // A figure that was bought with a lost message is not compared with anything.
+    if !report.is_proven() {
+        return Ok(ExitCode::from(1));
     }
-    Ok(comparison.holds())
+    let verdict = match &bench.workload {
+        Workload::Check(check) => {
+            let verdict = Verdict::of(&check.kept()?, &report, check.tolerance);
+            // Nobody may be listening, and the exit code says it too.
+            let _ = writeln!(std::io::stderr(), "\n{}", verdict.text().trim_end());
+            Some(verdict)
+        }
+        _ => None,
+    };
+    Ok(match verdict {
+        Some(Verdict::NotJudged(_)) => ExitCode::from(3),
+        Some(Verdict::Judged(comparison)) if !comparison.holds() => ExitCode::from(1),
+        _ => ExitCode::SUCCESS,
+    })
 }
 
-/// Writes the report to standard output.
+/// Writes the report to standard output, and where else it is wanted.
 fn tell(report: &Report, common: &Common) -> Result<(), BenchError> {
-    let text = if common.json {
-        serde_json::to_string_pretty(report)
-            .map_err(|error| BenchError::Options(error.to_string()))?
-    } else {
-        report.table()
-    };
+    let json = serde_json::to_string_pretty(report)
+        .map_err(|error| BenchError::Options(error.to_string()))?;
+    let text = if common.json { json.clone() } else { report.table() };
+    if let Some(file) = &common.report {
+        std::fs::write(file, json + "\n").map_err(BenchError::system("the file of --report"))?;
+    }
     writeln!(std::io::stdout().lock(), "{}", text.trim_end())
         .map_err(BenchError::system("standard output"))
 }

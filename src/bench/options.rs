@@ -39,6 +39,7 @@ Exit codes:
   0  measured, and every acknowledged message was found, once and in order
   1  measured, and something was lost, doubled, out of order or not delivered, or has fallen below what was kept
   2  not measured: wrong options, no server, or a refusal
+  3  measured and not judged by check, since others used the machine meanwhile
 
 Examples:
   rookery bench one-to-one --duration 10
@@ -111,10 +112,10 @@ impl Workload {
 /// What `check` takes.
 #[derive(Debug, Clone, Args)]
 pub struct Check {
-    /// The report to compare with: what `all --json` printed.
+    /// The report to compare with: what --report wrote in an undisturbed run with the same sizes.
     #[arg(long, value_name = "FILE", default_value = "docs/performance.json")]
     pub against: PathBuf,
-    /// By how many percent a figure may be worse.
+    /// By how many percent a figure may be worse. Those that vary more have numbers of their own in the kept report.
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub tolerance: u32,
 }
@@ -160,6 +161,9 @@ pub struct Common {
     /// Print the report as JSON.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Write the report as JSON into this file, too.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Write pictures into this folder, as SVG.
     #[arg(long, global = true, value_name = "DIR")]
     pub plot: Option<PathBuf>,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::figure::{
-    Better, Disturbance, Figure, Goal, Latency, Of, Proof, Report, Setting, Standing,
+    Better, Disturbance, Figure, Goal, Latency, Of, Proof, Report, Setting, Since, Standing,
     WorkloadReport,
 };
 use super::meter;
@@ -55,19 +55,15 @@ fn describe(report: &WorkloadReport, text: &mut String) {
         let head = ["", "measured", "raw limit", "ratio", "must", "aim", ""];
         table(&head, report.figures.iter().map(figure_row).collect(), text);
     }
-    if !report.latencies.is_empty() {
-        let head = [
-            "ms from when it was due",
-            "a second",
-            "p50",
-            "p99",
-            "p99.9",
-            "max",
-            "must",
-            "aim",
-            "",
-        ];
-        table(&head, report.latencies.iter().map(latency_row).collect(), text);
+    for (since, said) in
+        [(Since::Due, "ms from when it was due"), (Since::Begun, "ms from when it was begun")]
+    {
+        let counted = report.latencies.iter().filter(|latency| latency.since == since);
+        let rows: Vec<Vec<String>> = counted.map(latency_row).collect();
+        if !rows.is_empty() {
+            let head = [said, "a second", "p50", "p99", "p99.9", "max", "must", "aim", ""];
+            table(&head, rows, text);
+        }
     }
     let proof = &report.proof;
     let verdict = if proof.holds() { "proven".to_owned() } else { faults(proof) };
@@ -160,12 +156,19 @@ fn faults(proof: &Proof) -> String {
 }
 
 /// What others used of the machine, and what that means.
-pub fn disturbance(disturbance: &Disturbance) -> String {
-    let others = format!("others used {:.2} cores", disturbance.others_cores);
+fn disturbance(disturbance: &Disturbance) -> String {
     match disturbance.disturbed {
-        true => format!("DISTURBED: {others} meanwhile, so the figures mean little"),
-        false => format!("undisturbed: {others} meanwhile"),
+        true => format!("DISTURBED: {}, so the figures mean little", others(disturbance)),
+        false => format!("undisturbed: others used {:.2} cores", disturbance.others_cores),
     }
+}
+
+/// How much others used, and who they were.
+pub(super) fn others(disturbance: &Disturbance) -> String {
+    let by = disturbance.by.iter().map(|busy| format!("{} {:.2}", busy.who, busy.cores));
+    let by: Vec<String> = by.collect();
+    let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
+    format!("others used {:.2} cores{by}", disturbance.others_cores)
 }
 
 /// Rows beneath a head: the first column to the left, the last as it is, numbers to the right.
@@ -235,7 +238,7 @@ mod tests {
     use hdrhistogram::Histogram;
 
     use super::*;
-    use crate::bench::figure::LatencyGoal;
+    use crate::bench::figure::{Busy, LatencyGoal};
 
     fn report() -> Report {
         let mut workload = WorkloadReport::new("fanout");
@@ -270,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_from_when_it_began_stands_under_another_head() {
+        let mut report = report();
+        let latency = &mut report.workloads[0].latencies[0];
+        *latency = latency.clone().since_begun();
+
+        let table = report.table();
+
+        assert!(table.contains("ms from when it was begun"), "{table}");
+        assert!(!table.contains("ms from when it was due"), "{table}");
+    }
+
+    #[test]
     fn faults_are_told_before_any_figure() {
         let mut report = report();
         report.workloads[0].proof.lost = 2;
@@ -284,9 +299,10 @@ mod tests {
         let mut report = report();
         assert!(report.table().contains("undisturbed: others used 0.00 cores"));
 
-        report.workloads[0].disturbance = Disturbance::of(0.4);
+        let busy = Busy { who: "rustc".to_owned(), cores: 0.31 };
+        report.workloads[0].disturbance = Disturbance::of(0.4, vec![busy]);
 
-        assert!(report.table().contains("DISTURBED: others used 0.40 cores"));
+        assert!(report.table().contains("DISTURBED: others used 0.40 cores (rustc 0.31), so"));
     }
 
     #[test]

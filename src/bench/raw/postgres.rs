@@ -62,7 +62,7 @@ pub async fn commits_beside(
     database.close().await;
     let rate = times.len() as f64 / since.elapsed().as_secs_f64();
     let what = "to the commit of a row by PostgreSQL alone";
-    Ok(Some(Latency::from("one_to_one.bare_commit", what, rate, &times)))
+    Ok(Some(Latency::from("one_to_one.bare_commit", what, rate, &times).since_begun()))
 }
 
 async fn open_beside(target: &Target) -> Result<Option<Database>, BenchError> {

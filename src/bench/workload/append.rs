@@ -75,7 +75,7 @@ async fn measure(
         bare +=
             postgres::rate(alone.connector, BareKind::Group, number, &scene.stored, turn).await?;
         ours += scene.rate(warm_up, turn).await?;
-        disturbance = disturbance.worse(meter.stop().disturbance());
+        disturbance.worsen(meter.stop().disturbance());
     }
     let turns = f64::from(TURNS);
     let mut report = WorkloadReport::new("append");

@@ -101,7 +101,7 @@ pub async fn run(run: &Run<'_>, options: &Groups) -> Result<WorkloadReport, Benc
 
         let _step = run.progress.stretch("at half of that rate", run.common.measured());
         let half = talking::open(run, scene, rate / 2.0, run.common.stretch()).await?;
-        report.disturbance = report.disturbance.worse(half.disturbance);
+        report.disturbance.worsen(half.disturbance.clone());
         report.latencies.extend(half.latencies("groups"));
         Ok(())
     })

@@ -117,7 +117,7 @@ pub async fn run(
     let figure = Figure::lower(name, "the same in PostgreSQL", each(usage.postgres_cpu), "µs");
     report.figures.push(figure);
     let what = "from the first byte of a connection to the heads that moved";
-    report.latencies.push(Latency::from("logins.latency", what, rate, &times));
+    report.latencies.push(Latency::from("logins.latency", what, rate, &times).since_begun());
     Ok(report)
 }
 

@@ -94,7 +94,7 @@ pub async fn run(run: &Run<'_>, options: &Presence) -> Result<WorkloadReport, Be
             let time = warm_up(run) + run.common.stretch();
             let _step = run.progress.stretch(&said, time);
             let told = changes(run, scene, cast).await?;
-            report.disturbance = report.disturbance.worse(told.usage.disturbance());
+            report.disturbance.worsen(told.usage.disturbance());
             report.figures.extend(told.figures(cast, &idle));
             report.latencies.extend(told.latencies(cast)?);
         }

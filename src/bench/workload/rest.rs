@@ -106,7 +106,7 @@ async fn measure(run: &Run<'_>, options: &Rest, key: &str) -> Result<WorkloadRep
         Figure::higher("rest.rate", what, load.rate(), "requests/s")
             .against("the same HTTP stack with a fixed answer", bare.rate()),
     );
-    let usage = load.usage;
+    let usage = &load.usage;
     for (name, what, time) in [
         ("rest.server_cpu", "processor time of the server for a request", usage.server_cpu),
         ("rest.postgres_cpu", "processor time of PostgreSQL for a request", usage.postgres_cpu),
@@ -116,7 +116,9 @@ async fn measure(run: &Run<'_>, options: &Rest, key: &str) -> Result<WorkloadRep
         report.figures.push(Figure::lower(name, what, each, "µs"));
     }
     let what = "from the request to its answer, one at a time on each connection";
-    report.latencies.push(Latency::from("rest.latency", what, load.rate(), &load.times));
+    report
+        .latencies
+        .push(Latency::from("rest.latency", what, load.rate(), &load.times).since_begun());
     report.disturbance = usage.disturbance();
     Ok(report)
 }

@@ -25,7 +25,7 @@ pub const LATENCY_GOAL: LatencyGoal =
 const SETTLE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What was counted in a measured stretch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Stretch {
     /// What was counted.
     pub tally: Tally,
