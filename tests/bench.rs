@@ -191,10 +191,14 @@ fn idle_sessions_and_groups_have_a_size() {
     let args = ["idle", "--short", "--sessions", "100", "--pairs", "4", "--groups", "3", "--json"];
     let report = proven(&bench(folder.path(), &args));
 
-    let names = ["idle.session_bytes", "idle.group_bytes_10", "idle.group_bytes_100"];
-    for name in names {
-        assert!(report.figure(name).is_some_and(|figure| figure.value.is_finite()), "{name}");
+    let value = |name: &str| report.figure(name).unwrap_or_else(|| panic!("{name}")).value;
+    for name in ["idle.bare_bytes", "idle.group_bytes_10", "idle.group_bytes_100"] {
+        assert!(value(name).is_finite(), "{name}");
     }
+    // A session's memory is what its parts hold.
+    let parts = ["connected", "login", "groups", "pairs"];
+    let sum: f64 = parts.iter().map(|part| value(&format!("idle.{part}_bytes"))).sum();
+    assert!((sum - value("idle.session_bytes")).abs() < 1.0, "{report:?}");
     let [curve] = &only(&report).series[..] else { panic!("{report:?}") };
     assert!(curve.points.len() > 5 && curve.points.iter().all(|(_, mebibytes)| *mebibytes > 0.0));
 }

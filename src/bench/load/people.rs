@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::link::{Link, Way};
 use crate::bench::errors::BenchError;
+use crate::bench::progress::Step;
 use crate::bench::target::Target;
 use crate::ids::UserId;
 use crate::limits;
@@ -37,7 +38,12 @@ pub async fn log_in(target: &Target, way: &Way, user: UserId) -> Result<Person, 
         who: user.to_string(),
         why: error.to_string(),
     };
-    let mut link = Link::open(way).await.map_err(failed)?;
+    let link = Link::open(way).await.map_err(failed)?;
+    enter(target, link, user).await
+}
+
+/// Logs in over a connection that is open already.
+pub async fn enter(target: &Target, mut link: Link, user: UserId) -> Result<Person, BenchError> {
     let body = json!({
         "user": user.as_str(),
         "token": target.token(&user),
@@ -47,17 +53,19 @@ pub async fn log_in(target: &Target, way: &Way, user: UserId) -> Result<Person, 
     Ok(Person { user, link, login })
 }
 
-/// Connects and logs all of them in, some at a time; they come back in their order.
+/// Connects and logs all of them in, some at a time; they come back in their order. Each of them is told to `step`.
 pub async fn log_all_in(
     target: &Target,
     way: &Way,
     users: Vec<UserId>,
+    step: &Step,
 ) -> Result<Vec<Person>, BenchError> {
     let logins = users.into_iter().map(|user| log_in(target, way, user));
     let mut logins = futures_util::stream::iter(logins).buffered(AT_ONCE);
     let mut people = Vec::new();
     while let Some(person) = logins.next().await {
         people.push(person?);
+        step.advance(1);
     }
     Ok(people)
 }

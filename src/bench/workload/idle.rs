@@ -1,9 +1,11 @@
 //! What the server holds in memory for sessions that say nothing, and for groups that somebody has just written to.
+//!
+//! What a session holds is taken apart: some sessions come first of which a part is missing, and stay.
 
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::Map;
 
 use super::Run;
@@ -15,12 +17,18 @@ use crate::bench::load::people::{self, Person};
 use crate::bench::load::population::{Population, Size};
 use crate::bench::meter;
 use crate::bench::options::Common;
+use crate::bench::progress::Step;
+use crate::bench::raw::sockets;
 use crate::bench::target::Target;
 use crate::ids::UserId;
 use crate::limits;
 
 /// Memory is read at so many numbers of sessions.
 const POINTS: usize = 10;
+/// Sessions, at most, of which a part is missing: so few that all of them are logged in before the first has been there for
+/// as long as a connection may be without.
+const PARTIAL: usize = 1_000;
+const SHORT_PARTIAL: usize = 300;
 /// Logins at once, and heartbeats.
 const AT_ONCE: usize = 64;
 /// How often sessions that wait tell that they are there; the server waits for 50 s.
@@ -28,6 +36,10 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 /// How long after the last login memory is read: what logins needed for a moment is given back by then.
 const REST: Duration = Duration::from_secs(3);
 const SHORT_REST: Duration = Duration::from_millis(500);
+/// The same for connections that are not logged in, which may be so only for a while.
+const CONNECTED_REST: Duration = Duration::from_millis(500);
+const _: () = assert!(CONNECTED_REST.as_secs() < limits::LOGIN_WITHIN.as_secs() / 2);
+
 /// Its options.
 #[derive(Debug, Clone, Args)]
 pub struct Idle {
@@ -67,28 +79,44 @@ pub async fn run(
         groups: options.groups as usize,
         members: limits::GROUP_USERS,
     };
+    let partial = size.users.min(if common.short { SHORT_PARTIAL } else { PARTIAL });
     let Run { prefix, progress, .. } = Run::new(common, target)?;
     let population = Population::plan(&prefix, size)?;
+    let in_groups_alone =
+        Population::plan(&format!("{prefix}-g"), Size { users: partial, pairs: 0, ..size })?;
     let way = target.way(common);
     population.settle(target, &way, progress).await?;
+    in_groups_alone.settle(target, &way, progress).await?;
     let sleepers = Sleepers::plan(&prefix, size.users, common.short)?;
     sleepers.settle(target, &way, progress).await?;
+    let bare = sockets::idle_bytes(partial).await?;
     target.restart().await?;
 
     let rest = if common.short { SHORT_REST } else { REST };
     let run = Run::new(common, target)?;
-    let way = target.way(common);
     let mut report = WorkloadReport::new("idle");
     report.set("sessions", size.users);
     report.set("pairs of each", size.pairs);
     report.set("groups of each", size.groups);
-    let memory = || target.server_pid().and_then(meter::resident_bytes).unwrap_or_default() as f64;
+    report.set("sessions of which a part is missing", partial);
     let meter = run.meter();
 
     // What the first login alone brings with it is not the second one's.
+    let way = target.way(common);
     drop(people::log_in(target, &way, people::user(&run.prefix, "first", 0)?).await?);
     tokio::time::sleep(rest).await;
-    let empty = memory();
+    let mut room = Room { target, way, rest, links: Vec::new(), alive: Instant::now() };
+    let empty = room.memory();
+    let plain = (0..partial).map(|n| people::user(&run.prefix, "plain", n));
+    let step = progress.step("sessions of which a part is missing", 2 * partial as u64);
+    let plain = plain.collect::<Result<_, _>>()?;
+    let [connected, logged_in] = room.fill_by_steps(plain, &step).await?;
+    let before_groups = room.memory();
+    room.fill(&in_groups_alone.users, &step).await?;
+    let with_groups = (room.memory() - before_groups) / partial as f64;
+    drop(step);
+
+    let before = room.memory();
     let mut curve = Series {
         name: "resident memory".to_owned(),
         picture: "memory-over-sessions".to_owned(),
@@ -96,40 +124,51 @@ pub async fn run(
         y: Axis::linear("of the server", "MiB"),
         points: vec![(0.0, mebibytes(empty))],
     };
-    let mut links = Vec::with_capacity(size.users);
     {
         let step = progress.step("sessions", size.users as u64);
-        let mut alive = Instant::now();
+        let mut there = 0;
         for part in population.users.chunks(size.users.div_ceil(POINTS)) {
-            links.extend(arrive(target, &way, part).await?);
-            step.advance(part.len() as u64);
-            if alive.elapsed() > HEARTBEAT_EVERY {
-                heartbeat(&mut links).await?;
-                alive = Instant::now();
-            }
-            tokio::time::sleep(rest).await;
-            curve.points.push((links.len() as f64, mebibytes(memory())));
+            room.fill(part, &step).await?;
+            there += part.len();
+            // Without those of which a part is missing.
+            let whole = empty + room.memory() - before;
+            curve.points.push((there as f64, mebibytes(whole)));
         }
-        heartbeat(&mut links).await?;
+        room.heartbeat().await?;
         tokio::time::sleep(rest).await;
     }
-    let each = (memory() - empty) / links.len().max(1) as f64;
-    let figure = Figure::lower(
-        "idle.session_bytes",
-        "resident memory for an idle session, all its actors included",
-        each,
-        "bytes",
-    );
-    report.figures.push(figure.with_goal(Goal::value(24_576.0, 16_384.0)));
-    let figure =
-        Figure::lower("idle.server_bytes", "resident memory without a session", empty, "bytes");
-    report.figures.push(figure);
+    let each = (room.memory() - before) / size.users as f64;
+    let bytes = |name: &str, what: &str, bytes: f64| {
+        Figure::lower(&format!("idle.{name}_bytes"), what, bytes, "bytes")
+    };
+    let what = "resident memory for an idle session, all its actors included";
+    report.figures.push(bytes("session", what, each).with_goal(Goal::value(24_576.0, 16_384.0)));
+    let what = "of it for a connection before its login";
+    report.figures.push(bytes("connected", what, connected));
+    let what = "of it for being logged in, without pairs and groups";
+    report.figures.push(bytes("login", what, logged_in - connected));
+    if size.groups > 0 {
+        let what = format!("of it for {} groups", size.groups);
+        report.figures.push(bytes("groups", &what, with_groups - logged_in));
+    }
+    if size.pairs > 0 {
+        let what = format!("of it for {} pairs", size.pairs);
+        report.figures.push(bytes("pairs", &what, each - with_groups));
+    }
+    if let Some(bare) = bare {
+        let what = "for an idle WebSocket in a bare server";
+        report.figures.push(bytes("bare", what, bare));
+    }
+    report.figures.push(bytes("server", "resident memory without a session", empty));
     report.series.push(curve);
     report.disturbance = meter.stop().disturbance();
 
-    let first = links.len();
-    links.extend(arrive(target, &way, &sleepers.users).await?);
-    report.figures.extend(sleepers.wake(&run, links, first, rest, memory).await?);
+    let first = room.links.len();
+    let step = progress.step("members of groups", sleepers.users.len() as u64);
+    room.fill(&sleepers.users, &step).await?;
+    drop(step);
+    let Room { links, target, .. } = room;
+    report.figures.extend(sleepers.wake(&run, links, first, rest, || memory(target)).await?);
     Ok(report)
 }
 
@@ -137,19 +176,76 @@ fn mebibytes(bytes: f64) -> f64 {
     bytes / 1_048_576.0
 }
 
-/// Logs these in; they stay.
-async fn arrive(target: &Target, way: &Way, users: &[UserId]) -> Result<Vec<Link>, BenchError> {
-    let people = people::log_all_in(target, way, users.to_vec()).await?;
-    Ok(people.into_iter().map(|Person { link, .. }| link).collect())
+/// What the server holds, in bytes.
+fn memory(target: &Target) -> f64 {
+    target.server_pid().and_then(meter::resident_bytes).unwrap_or_default() as f64
 }
 
-/// Has everyone tell that they are there.
-async fn heartbeat(links: &mut [Link]) -> Result<(), BenchError> {
-    let mut pings = futures_util::stream::iter(links.iter_mut())
-        .map(|link| link.call("idle", "ping", Map::new()))
-        .buffer_unordered(AT_ONCE);
-    while let Some(answered) = pings.next().await {
-        answered?;
+/// The sessions that are there. Who has come stays.
+struct Room<'a> {
+    target: &'a Target,
+    way: Way,
+    /// How long the server is left alone before its memory is read.
+    rest: Duration,
+    links: Vec<Link>,
+    /// When all of them last told that they are there.
+    alive: Instant,
+}
+
+impl Room<'_> {
+    fn memory(&self) -> f64 {
+        memory(self.target)
     }
-    Ok(())
+
+    /// Logs these in, and waits until memory can be read.
+    async fn fill(&mut self, users: &[UserId], step: &Step) -> Result<(), BenchError> {
+        let people = people::log_all_in(self.target, &self.way, users.to_vec(), step).await?;
+        self.take(people).await
+    }
+
+    /// The same with a stop on the way: the bytes for each that is connected, and for each that is logged in.
+    async fn fill_by_steps(
+        &mut self,
+        users: Vec<UserId>,
+        step: &Step,
+    ) -> Result<[f64; 2], BenchError> {
+        let (empty, count) = (self.memory(), users.len() as f64);
+        let opening = users.iter().map(|_| Link::open(&self.way));
+        let links: Vec<Link> = futures_util::stream::iter(opening)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(BenchError::system("no connection"))?;
+        tokio::time::sleep(CONNECTED_REST).await;
+        let connected = (self.memory() - empty) / count;
+        let target = self.target;
+        let entering = links.into_iter().zip(users);
+        let entering = entering.map(|(link, user)| people::enter(target, link, user));
+        let people: Vec<Person> =
+            futures_util::stream::iter(entering).buffered(AT_ONCE).try_collect().await?;
+        step.advance(people.len() as u64);
+        self.take(people).await?;
+        Ok([connected, (self.memory() - empty) / count])
+    }
+
+    async fn take(&mut self, people: Vec<Person>) -> Result<(), BenchError> {
+        self.links.extend(people.into_iter().map(|person| person.link));
+        if self.alive.elapsed() > HEARTBEAT_EVERY {
+            self.heartbeat().await?;
+        }
+        tokio::time::sleep(self.rest).await;
+        Ok(())
+    }
+
+    /// Has everyone tell that they are there.
+    async fn heartbeat(&mut self) -> Result<(), BenchError> {
+        let mut pings = futures_util::stream::iter(self.links.iter_mut())
+            .map(|link| link.call("idle", "ping", Map::new()))
+            .buffer_unordered(AT_ONCE);
+        while let Some(answered) = pings.next().await {
+            answered?;
+        }
+        self.alive = Instant::now();
+        Ok(())
+    }
 }

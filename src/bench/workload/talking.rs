@@ -93,8 +93,8 @@ pub async fn log_in(
 ) -> Result<Vec<Person>, BenchError> {
     let users = numbers.map(|n| people::user(&run.prefix, role, n));
     let users = users.collect::<Result<Vec<_>, _>>()?;
-    let _step = run.progress.step("logging in", users.len() as u64);
-    people::log_all_in(run.target, &run.target.way(run.common), users).await
+    let step = run.progress.step("logging in", users.len() as u64);
+    people::log_all_in(run.target, &run.target.way(run.common), users, &step).await
 }
 
 /// Lets these lanes send with so many messages unfinished, warms up, counts for a stretch, and comes to rest.

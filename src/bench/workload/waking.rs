@@ -76,7 +76,10 @@ impl Sleepers {
         way: &Way,
         progress: Progress,
     ) -> Result<(), BenchError> {
-        drop(people::log_all_in(target, way, self.users.clone()).await?);
+        {
+            let step = progress.step("members of groups that sleep", self.users.len() as u64);
+            drop(people::log_all_in(target, way, self.users.clone(), &step).await?);
+        }
         let mut owned: Vec<Vec<(Set, usize)>> = vec![Vec::new(); self.users.len()];
         for set in &self.sets {
             for n in 0..set.warm() + set.count {
