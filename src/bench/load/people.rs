@@ -70,6 +70,20 @@ pub async fn log_all_in(
     Ok(people)
 }
 
+/// Does all of this, so much at once, in whatever order it ends; each that is done is told to `step`.
+pub async fn do_all<W: Future<Output = Result<(), BenchError>>>(
+    work: impl Iterator<Item = W>,
+    at_once: usize,
+    step: &Step,
+) -> Result<(), BenchError> {
+    let mut working = futures_util::stream::iter(work).buffer_unordered(at_once);
+    while let Some(done) = working.next().await {
+        done?;
+        step.advance(1);
+    }
+    Ok(())
+}
+
 /// Has the first of `members` make a group with all of them, and returns how its conversation is named.
 ///
 /// Who shall be a member exists from the first login on. As many as a command may name are invited at a time.

@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use super::link::Way;
@@ -81,23 +80,14 @@ impl Population {
         progress: Progress,
     ) -> Result<(), BenchError> {
         let step = progress.step("users log in for the first time", self.users.len() as u64);
-        let mut logins = futures_util::stream::iter(self.users.iter().cloned())
-            .map(|user| people::log_in(target, way, user))
-            .buffer_unordered(AT_ONCE);
-        while let Some(person) = logins.next().await {
-            drop(person?);
-            step.advance(1);
-        }
-        drop((step, logins));
+        let users = self.users.iter().cloned();
+        let logins = users.map(async |user| people::log_in(target, way, user).await.map(drop));
+        people::do_all(logins, AT_ONCE, &step).await?;
+        drop(step);
         let step = progress.step("they make groups and write", self.users.len() as u64);
-        let mut working = futures_util::stream::iter(self.owned().into_iter().enumerate())
-            .map(|(n, owned)| self.furnish(target, way, n, owned))
-            .buffer_unordered(WORKING);
-        while let Some(done) = working.next().await {
-            done?;
-            step.advance(1);
-        }
-        Ok(())
+        let working = self.owned().into_iter().enumerate();
+        let working = working.map(|(n, owned)| self.furnish(target, way, n, owned));
+        people::do_all(working, WORKING, &step).await
     }
 
     /// What user `n` does: the groups that it owns, and a message to each of the next ones.
@@ -132,25 +122,18 @@ impl Population {
     ) -> Result<(), BenchError> {
         let step = progress.step("a message in some of their groups", self.users.len() as u64);
         let owned = self.owned().into_iter().zip(&self.users);
-        let mut saying = futures_util::stream::iter(owned)
-            .map(async |(owned, owner)| {
-                let moved: Vec<&Group> =
-                    owned.into_iter().filter(|group| group.turn < most).collect();
-                if moved.is_empty() {
-                    return Ok(());
-                }
-                let mut owner = people::log_in(target, way, owner.clone()).await?;
-                for group in moved {
-                    say(&mut owner, &format!("group:{}", group.id)).await?;
-                }
-                Ok::<_, BenchError>(())
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some(said) = saying.next().await {
-            said?;
-            step.advance(1);
-        }
-        Ok(())
+        let saying = owned.map(async |(owned, owner)| {
+            let moved: Vec<&Group> = owned.into_iter().filter(|group| group.turn < most).collect();
+            if moved.is_empty() {
+                return Ok(());
+            }
+            let mut owner = people::log_in(target, way, owner.clone()).await?;
+            for group in moved {
+                say(&mut owner, &format!("group:{}", group.id)).await?;
+            }
+            Ok(())
+        });
+        people::do_all(saying, AT_ONCE, &step).await
     }
 
     /// The groups of each user that the user makes.

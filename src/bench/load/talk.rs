@@ -45,8 +45,6 @@ pub struct Setup {
     pub codec: Codec,
     /// The text of each message: letters, digits and spaces.
     pub text: String,
-    /// Whether receivers tell of what they received, as in one-to-one conversations.
-    pub receipts: bool,
 }
 
 /// How many messages of a lane may be in flight.
@@ -108,6 +106,8 @@ struct Place {
     /// How the session names the conversation.
     name: String,
     seq: u64,
+    /// Whether the session tells of what it received: in conversations of two.
+    tells: bool,
     receipt_at_us: u64,
 }
 
@@ -200,7 +200,8 @@ impl Talk {
             let mut places = Vec::new();
             for (who, name) in &conversation.members {
                 let session = sessions.get_mut(*who).ok_or_else(|| no_such("session"))?;
-                let place = Place { name: name.clone(), seq: 0, receipt_at_us: 0 };
+                let tells = name.starts_with("user:");
+                let place = Place { name: name.clone(), seq: 0, tells, receipt_at_us: 0 };
                 session.places.push(place);
                 places.push(session.places.len() - 1);
             }
@@ -388,7 +389,7 @@ impl Talk {
         if stamp.due_us >= self.measured_from_us {
             self.times.delivery.saturating_record(now_us.saturating_sub(stamp.due_us));
         }
-        if self.setup.receipts && now_us - place.receipt_at_us >= RECEIPT_EVERY_US {
+        if place.tells && now_us - place.receipt_at_us >= RECEIPT_EVERY_US {
             place.receipt_at_us = now_us;
             let body = json!({"conversation": place.name, "seq": seq});
             crowd.command(who, RECEIPT_ID, "message.received", body);

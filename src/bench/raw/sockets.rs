@@ -102,22 +102,18 @@ pub async fn echo(
     window: usize,
     text: &str,
 ) -> Result<(f64, Disturbance), BenchError> {
-    let server = BareServer::start().await?;
-    let links = server.connect(connections).await?;
     let player = Echo { text: text.to_owned(), answered: 0, sends: true };
-    let played = crowd::play(links, player, run.began, async |scene: &Scene<Echo>| {
+    with_server(run, connections, player, async |server, scene| {
         scene.with(|echo, crowd| {
             for who in (0..connections).flat_map(|who| std::iter::repeat_n(who, window)) {
                 echo.send(crowd, who);
             }
         });
-        let rate = rate(run, &server, || scene.with(|echo, _| echo.answered)).await;
+        let rate = rate(run, server, || scene.with(|echo, _| echo.answered)).await;
         scene.with(|echo, _| echo.sends = false);
         Ok(rate)
-    });
-    let rate = played.await?.told;
-    server.stop().await;
-    Ok(rate)
+    })
+    .await
 }
 
 /// Deliveries a second: texts as long as a `message.new` are written to so many sockets, with so many texts under way,
@@ -128,9 +124,6 @@ pub async fn fanout(
     window: usize,
     text: &str,
 ) -> Result<(f64, Disturbance), BenchError> {
-    let server = BareServer::start().await?;
-    // The last one feeds.
-    let links = server.connect(members + 1).await?;
     let player = Fanout {
         text: text.to_owned(),
         began_ms: run.began_ms,
@@ -140,20 +133,34 @@ pub async fn fanout(
         deliveries: 0,
         sends: true,
     };
-    let played = crowd::play(links, player, run.began, async |scene: &Scene<Fanout>| {
+    // The last one feeds.
+    with_server(run, members + 1, player, async |server, scene| {
         scene.with(|_, crowd| (0..members).for_each(|who| crowd.put(who, JOIN.as_bytes())));
         if !scene.until(READY_WITHIN, |fanout| fanout.joined == members).await {
             let what = "sockets that join the bare server".to_owned();
             return Err(BenchError::Late { what, after: READY_WITHIN });
         }
         scene.with(|fanout, crowd| (0..window).for_each(|_| fanout.feed(crowd)));
-        let rate = rate(run, &server, || scene.with(|fanout, _| fanout.deliveries)).await;
+        let rate = rate(run, server, || scene.with(|fanout, _| fanout.deliveries)).await;
         scene.with(|fanout, _| fanout.sends = false);
         Ok(rate)
-    });
-    let rate = played.await?.told;
+    })
+    .await
+}
+
+/// What `script` tells of a bare server, which is gone afterwards, and of so many connections that `player` hears.
+async fn with_server<P: Player + 'static, T>(
+    run: &Run<'_>,
+    connections: usize,
+    player: P,
+    script: impl AsyncFnOnce(&BareServer, &Scene<P>) -> Result<T, BenchError>,
+) -> Result<T, BenchError> {
+    let server = BareServer::start().await?;
+    let links = server.connect(connections).await?;
+    let script = async |scene: &Scene<P>| script(&server, scene).await;
+    let told = crowd::play(links, player, run.began, script).await?.told;
     server.stop().await;
-    Ok(rate)
+    Ok(told)
 }
 
 /// Resident bytes of the bare server for each of so many connections that say nothing.

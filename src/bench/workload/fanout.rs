@@ -7,8 +7,7 @@ use super::talking::{self, Stretch};
 use crate::bench::errors::BenchError;
 use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
-use crate::bench::load::people;
-use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
+use crate::bench::load::talk::{Talk, Until, Window};
 use crate::bench::raw::sockets;
 use crate::bench::verify;
 use crate::ids::UserId;
@@ -46,24 +45,12 @@ pub async fn run(run: &Run<'_>, options: &Fanout) -> Result<WorkloadReport, Benc
     sizes.push(users.len());
     let mut conversations = Vec::new();
     for size in &sizes {
-        let Some(owner) = everyone.first_mut() else { continue };
         let _step = run.progress.step(&format!("making a group of {size}"), 1);
         let name = format!("{}-{size}", run.prefix);
         let members = users.get(..*size).unwrap_or_default();
-        let conversation = people::make_group(owner, &name, members).await?;
-        let members = (0..*size).map(|who| (who, conversation.clone())).collect();
-        conversations.push(Conversation { members, senders: vec![0] });
+        conversations.push(talking::group_of(&mut everyone, &name, members).await?);
     }
-    let setup = Setup {
-        users: users.iter().map(UserId::to_string).collect(),
-        epoch: people::epoch(&everyone),
-        conversations,
-        codec: run.common.codec(),
-        text: talking::text(run.common, options.characters),
-        receipts: false,
-    };
-    let talk = Talk::new(setup, run.began_ms)?;
-    let links = everyone.into_iter().map(|person| person.link).collect();
+    let (talk, links) = talking::begin(run, everyone, conversations, options.characters)?;
     let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
         let mut many: Vec<(f64, f64)> = Vec::new();
         let mut single: Vec<(f64, f64)> = Vec::new();

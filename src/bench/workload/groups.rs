@@ -7,7 +7,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Figure, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people;
-use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
+use crate::bench::load::talk::{Conversation, Talk};
 use crate::bench::verify;
 use crate::ids::UserId;
 
@@ -68,28 +68,9 @@ pub async fn run(run: &Run<'_>, options: &Groups) -> Result<WorkloadReport, Benc
     }
     drop(step);
 
-    let setup = Setup {
-        users: users.iter().map(UserId::to_string).collect(),
-        epoch: people::epoch(&everyone),
-        conversations,
-        codec: run.common.codec(),
-        text: talking::text(run.common, options.characters),
-        receipts: false,
-    };
-    let talk = Talk::new(setup, run.began_ms)?;
-    let links = everyone.into_iter().map(|person| person.link).collect();
+    let (talk, links) = talking::begin(run, everyone, conversations, options.characters)?;
     let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
-        let highest = {
-            let _step = run.progress.stretch("as fast as it goes", run.common.measured());
-            let lanes = scene.with(|talk, _| 0..talk.lanes.len());
-            talking::closed(
-                run,
-                scene,
-                lanes,
-                Window { most: options.window as usize, until: Until::Read },
-            )
-            .await?
-        };
+        let highest = talking::fastest(run, scene, options.window).await?;
         let rate = highest.finished_rate();
         let what = "stored, acknowledged and read by all members";
         report.figures.push(Figure::higher("groups.rate", what, rate, "messages/s"));

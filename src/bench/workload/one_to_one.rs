@@ -7,8 +7,8 @@ use super::talking::{self, LATENCY_GOAL};
 use crate::bench::errors::BenchError;
 use crate::bench::figure::{Axis, Figure, Goal, Limit, Series, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
-use crate::bench::load::people::{self, Person};
-use crate::bench::load::talk::{Conversation, Setup, Talk, Until, Window};
+use crate::bench::load::people::Person;
+use crate::bench::load::talk::{Conversation, Talk};
 use crate::bench::raw::{postgres, sockets};
 use crate::bench::verify;
 use crate::store::bare::BareKind;
@@ -38,20 +38,10 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
     report.set("window", options.window);
     report.set("characters", options.characters);
 
-    let talk = Talk::new(setup(run, options, &people), run.began_ms)?;
-    let links = people.into_iter().map(|person| person.link).collect();
+    let pairs = pairs(&people);
+    let (talk, links) = talking::begin(run, people, pairs, options.characters)?;
     let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
-        let highest = {
-            let _step = run.progress.stretch("as fast as it goes", run.common.measured());
-            let lanes = scene.with(|talk, _| 0..talk.lanes.len());
-            talking::closed(
-                run,
-                scene,
-                lanes,
-                Window { most: options.window as usize, until: Until::Read },
-            )
-            .await?
-        };
+        let highest = talking::fastest(run, scene, options.window).await?;
         let rate = highest.finished_rate();
         let what = "stored, acknowledged and read by the receiver";
         report.figures.push(
@@ -100,24 +90,17 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
     Ok(report)
 }
 
-fn setup(run: &Run<'_>, options: &OneToOne, people: &[Person]) -> Setup {
-    let users: Vec<String> = people.iter().map(|person| person.user.to_string()).collect();
-    let pair = |(number, pair): (usize, &[String])| {
-        let named = |other: &String| format!("user:{other}");
+/// A conversation of every two of them, in which both write.
+fn pairs(people: &[Person]) -> Vec<Conversation> {
+    let pair = |(number, pair): (usize, &[Person])| {
+        let named = |other: &Person| format!("user:{}", other.user);
         let members = match pair {
             [one, other] => vec![(number * 2, named(other)), (number * 2 + 1, named(one))],
             _ => Vec::new(),
         };
         Conversation { members, senders: vec![0, 1] }
     };
-    Setup {
-        conversations: users.chunks_exact(2).enumerate().map(pair).collect(),
-        users,
-        epoch: people::epoch(people),
-        codec: run.common.codec(),
-        text: talking::text(run.common, options.characters),
-        receipts: true,
-    }
+    people.chunks_exact(2).enumerate().map(pair).collect()
 }
 
 /// Latencies at shares of the highest rate, for a picture.

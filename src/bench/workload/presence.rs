@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use futures_util::StreamExt;
 use hdrhistogram::Histogram;
 use serde_json::json;
 
@@ -159,25 +158,15 @@ impl Plan {
         let names: Vec<String> = everyone.iter().map(|person| person.user.to_string()).collect();
         let casts = self.casts.iter();
         let whose = casts.flat_map(|cast| cast.changers.clone().map(move |who| (cast, who)));
-        let friendships: usize =
-            self.casts.iter().map(|cast| cast.friends * cast.changers.len()).sum();
-        let step = run.progress.step("making friends", friendships as u64);
-        let step = &step;
-        let mut making = futures_util::stream::iter(everyone.iter_mut().zip(whose))
-            .map(async |(person, (cast, changer))| {
-                let friends = self.friends(cast, changer).filter_map(|friend| names.get(friend));
-                for friend in friends {
-                    let body = json!({"user": friend});
-                    person.link.call(person.user.as_str(), "friend.add", body).await?;
-                    step.advance(1);
-                }
-                Ok::<_, BenchError>(())
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some(made) = making.next().await {
-            made?;
-        }
-        Ok(())
+        let step = run.progress.step("making friends", self.onlookers.start as u64);
+        let making = everyone.iter_mut().zip(whose).map(async |(person, (cast, changer))| {
+            for friend in self.friends(cast, changer).filter_map(|friend| names.get(friend)) {
+                let body = json!({"user": friend});
+                person.link.call(person.user.as_str(), "friend.add", body).await?;
+            }
+            Ok(())
+        });
+        people::do_all(making, AT_ONCE, &step).await
     }
 }
 

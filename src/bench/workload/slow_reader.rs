@@ -10,7 +10,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::figure::{Figure, Goal, WorkloadReport};
 use crate::bench::load::crowd::{self, Scene};
 use crate::bench::load::people;
-use crate::bench::load::talk::{Conversation, Setup, Talk};
+use crate::bench::load::talk::Talk;
 use crate::bench::{meter, verify};
 use crate::ids::UserId;
 
@@ -52,22 +52,8 @@ pub async fn run(run: &Run<'_>, options: &SlowReader) -> Result<WorkloadReport, 
         everyone.push(people::log_in(run.target, &way, user).await?);
     }
     let users: Vec<UserId> = everyone.iter().map(|person| person.user.clone()).collect();
-    let mut conversations = Vec::new();
-    if let Some(owner) = everyone.first_mut() {
-        let conversation = people::make_group(owner, &run.prefix, &users).await?;
-        let members = (0..users.len()).map(|who| (who, conversation.clone())).collect();
-        conversations.push(Conversation { members, senders: vec![0] });
-    }
-    let setup = Setup {
-        users: users.iter().map(UserId::to_string).collect(),
-        epoch: people::epoch(&everyone),
-        conversations,
-        codec: run.common.codec(),
-        text: talking::text(run.common, options.characters),
-        receipts: false,
-    };
-    let talk = Talk::new(setup, run.began_ms)?;
-    let links = everyone.into_iter().map(|person| person.link).collect();
+    let group = talking::group_of(&mut everyone, &run.prefix, &users).await?;
+    let (talk, links) = talking::begin(run, everyone, vec![group], options.characters)?;
     let played = crowd::play(links, talk, run.began, async |scene: &Scene<Talk>| {
         // The first stretch also fills what a server fills once: caches, buffers, the allocator.
         let (without, before) = {

@@ -11,11 +11,13 @@ use super::Run;
 use crate::bench::errors::BenchError;
 use crate::bench::figure::{Disturbance, Figure, Latency, LatencyGoal};
 use crate::bench::load::crowd::Scene;
+use crate::bench::load::link::Link;
 use crate::bench::load::pace::{Metronome, Schedule};
 use crate::bench::load::people::{self, Person};
-use crate::bench::load::talk::{Talk, Tally, Times, Window};
+use crate::bench::load::talk::{Conversation, Setup, Talk, Tally, Times, Until, Window};
 use crate::bench::meter::Usage;
 use crate::bench::options::Common;
+use crate::ids::UserId;
 
 /// What an ack, and a delivery, should take at half of the highest rate.
 pub const LATENCY_GOAL: LatencyGoal =
@@ -95,6 +97,47 @@ pub async fn log_in(
     let users = users.collect::<Result<Vec<_>, _>>()?;
     let step = run.progress.step("logging in", users.len() as u64);
     people::log_all_in(run.target, &run.target.way(run.common), users, &step).await
+}
+
+/// A talk of these people in which nothing was said yet, with messages of so many characters, and their connections.
+pub fn begin(
+    run: &Run<'_>,
+    people: Vec<Person>,
+    conversations: Vec<Conversation>,
+    characters: u32,
+) -> Result<(Talk, Vec<Link>), BenchError> {
+    let setup = Setup {
+        users: people.iter().map(|person| person.user.to_string()).collect(),
+        epoch: people::epoch(&people),
+        conversations,
+        codec: run.common.codec(),
+        text: text(run.common, characters),
+    };
+    let talk = Talk::new(setup, run.began_ms)?;
+    Ok((talk, people.into_iter().map(|person| person.link).collect()))
+}
+
+/// A group of these users, made by the first of all people, in which that one writes.
+///
+/// `users` are the first ones of `people`.
+pub async fn group_of(
+    people: &mut [Person],
+    name: &str,
+    users: &[UserId],
+) -> Result<Conversation, BenchError> {
+    let mut members = Vec::new();
+    if let Some(owner) = people.first_mut() {
+        let conversation = people::make_group(owner, name, users).await?;
+        members.extend((0..users.len()).map(|who| (who, conversation.clone())));
+    }
+    Ok(Conversation { members, senders: vec![0] })
+}
+
+/// Lets all lanes send with so many messages on the way to their readers: the highest rate.
+pub async fn fastest(run: &Run<'_>, scene: &Scene<Talk>, most: u32) -> Result<Stretch, BenchError> {
+    let _step = run.progress.stretch("as fast as it goes", run.common.measured());
+    let lanes = scene.with(|talk, _| 0..talk.lanes.len());
+    closed(run, scene, lanes, Window { most: most as usize, until: Until::Read }).await
 }
 
 /// Lets these lanes send with so many messages unfinished, warms up, counts for a stretch, and comes to rest.

@@ -5,7 +5,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use serde_json::json;
 
 use super::Run;
@@ -89,14 +88,9 @@ impl Sleepers {
             }
         }
         let step = progress.step("groups that sleep", self.users.len() as u64);
-        let mut making = futures_util::stream::iter(owned.into_iter().enumerate())
-            .map(|(owner, owned)| self.make(target, way, owner, owned))
-            .buffer_unordered(AT_ONCE);
-        while let Some(made) = making.next().await {
-            made?;
-            step.advance(1);
-        }
-        Ok(())
+        let making = owned.into_iter().enumerate();
+        let making = making.map(|(owner, owned)| self.make(target, way, owner, owned));
+        people::do_all(making, AT_ONCE, &step).await
     }
 
     async fn make(
