@@ -19,6 +19,12 @@ use crate::limits;
 /// What is read from a socket at once, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 
+thread_local! {
+    /// Each thread's, so that no connection holds room for what may come, and none is taken for each read: what came is
+    /// copied, and is mostly short.
+    static READ_INTO: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
 /// Frames that are written with one call of the system at most.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -88,11 +94,13 @@ impl Connection {
     pub async fn read(&self) -> Option<BytesMut> {
         loop {
             self.0.stream.readable().await.ok()?;
-            // Taken only now, so that a connection that is silent costs no room.
-            let mut bytes = BytesMut::with_capacity(READ_BYTES);
-            match self.0.stream.try_read_buf(&mut bytes) {
-                Ok(0) => return None,
-                Ok(_) => return Some(bytes),
+            let read = READ_INTO.with_borrow_mut(|room| {
+                let read = self.0.stream.try_read(room)?;
+                Ok::<_, io::Error>(BytesMut::from(&room[..read]))
+            });
+            match read {
+                Ok(bytes) if bytes.is_empty() => return None,
+                Ok(bytes) => return Some(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return None,
             }

@@ -233,7 +233,7 @@ async fn submit(
             let submit = Submit { waiter, to, key, draft, request: Some(answer) };
             let Caller { no: user, id, .. } = by.clone();
             let arrival = Arrival::Request(submit);
-            let enter = Enter { engine: engine.clone(), user, id, app, arrival };
+            let enter = Enter { engine: engine.clone(), user, id, app, near: None, arrival };
             shared.directory.submit(engine, enter);
         }
         Conversation::Group(id) => {

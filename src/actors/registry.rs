@@ -37,6 +37,8 @@ pub struct Enter {
     pub id: UserId,
     /// Its app.
     pub app: AppId,
+    /// The thread of the session that comes, for a user that has to be started.
+    pub near: Option<ArbiterHandle>,
     /// What for.
     pub arrival: Arrival,
 }
@@ -390,14 +392,14 @@ impl Handler<Enter> for Registry {
             ending.kept.push(enter);
             return;
         }
-        let Enter { engine, user, id, app, mut arrival } = enter;
+        let Enter { engine, user, id, app, near, mut arrival } = enter;
         if let Arrival::Session(attach) = &mut arrival
             && self.directory.is_draining()
         {
             attach.shut = true;
         }
         let Some(arrival) = self.directory.let_in(user, arrival) else { return };
-        self.start_user(engine, user, id, app);
+        self.start_user(engine, user, id, app, near);
         if let Some(arrival) = self.directory.let_in(user, arrival) {
             arrival.refuse(Refusal::Unavailable);
         }
@@ -501,11 +503,20 @@ impl Handler<Drain> for Registry {
 }
 
 impl Registry {
-    fn start_user(&self, engine: Engine, user: UserNo, id: UserId, app: AppId) {
-        // The same thread for a user each time, so that its pushes stay warm there.
-        let arbiter = &self.arbiters[user.get().unsigned_abs() as usize % self.arbiters.len()];
+    fn start_user(
+        &self,
+        engine: Engine,
+        user: UserNo,
+        id: UserId,
+        app: AppId,
+        near: Option<ArbiterHandle>,
+    ) {
+        // Most have one session: what the two tell each other then wakes no other thread.
+        let arbiter = near.unwrap_or_else(|| {
+            self.arbiters[user.get().unsigned_abs() as usize % self.arbiters.len()].clone()
+        });
         let state = Arc::new(UserState::default());
-        let address = UserActor::start_on(arbiter, engine, user, id, app, state.clone());
+        let address = UserActor::start_on(&arbiter, engine, user, id, app, state.clone());
         self.directory.users.insert(user, Listed { address, state });
         self.count();
     }

@@ -136,6 +136,7 @@ impl SessionActor {
             user: who.no,
             id: who.user.clone(),
             app: who.app,
+            near: Arbiter::try_current(),
             arrival: Arrival::Session(attach),
         };
         if mailbox::tell(&self.shared().registry, enter).is_err() {

@@ -321,6 +321,7 @@ impl Actor for UserActor {
             user: self.no,
             id: self.id.clone(),
             app: self.app,
+            near: None,
             arrival,
         });
         let finished = Finished { user: self.no, late: late.collect() };
