@@ -258,6 +258,7 @@ pub struct Latency {
     /// What it is, for people.
     pub what: String,
     /// From when it is counted.
+    #[serde(default)]
     pub since: Since,
     /// How many were due, or done, in a second.
     pub rate_per_s: f64,
@@ -277,10 +278,11 @@ pub struct Latency {
 }
 
 /// From when a latency is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Since {
     /// From when it was due, whatever came before: whoever is held up counts that, too.
+    #[default]
     Due,
     /// From when it was begun, which is when the one before had ended: a server that is slow is asked less often.
     Begun,

@@ -126,7 +126,9 @@ impl Check {
         let failed = |why: &dyn std::fmt::Display| {
             BenchError::Options(format!("{}: {why}", self.against.display()))
         };
-        let text = std::fs::read(&self.against).map_err(|error| failed(&error))?;
+        let text = std::fs::read(&self.against).map_err(|error| {
+            failed(&format!("{error}; `rookery bench all --report FILE` makes such a report"))
+        })?;
         serde_json::from_slice(&text).map_err(|error| failed(&error))
     }
 }
@@ -193,7 +195,7 @@ enum TransportName {
 /// How long a stretch is when nobody says.
 const STRETCH: Duration = Duration::from_secs(10);
 /// The same when it shall be short.
-const SHORT_STRETCH: Duration = Duration::from_secs(2);
+const SHORT_STRETCH: Duration = Duration::from_millis(1_200);
 
 /// The same in `all`, which has many of them.
 const STRETCH_IN_ALL: Duration = Duration::from_secs(6);
@@ -201,8 +203,8 @@ const STRETCH_IN_ALL: Duration = Duration::from_secs(6);
 impl Common {
     /// The same options for a workload that is one of many.
     pub fn in_all(&self) -> Self {
-        let usual = if self.short { SHORT_STRETCH } else { STRETCH_IN_ALL };
-        Self { duration: self.duration.or(Some(usual.as_secs())), ..self.clone() }
+        let usual = (!self.short).then_some(STRETCH_IN_ALL.as_secs());
+        Self { duration: self.duration.or(usual), ..self.clone() }
     }
 
     /// How frames are written.

@@ -197,7 +197,10 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, text: &mut String) {
 /// A number with as many digits as mean something.
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
-        size if size >= 100.0 => count(value.abs().round() as u64),
+        size if size >= 100.0 => {
+            let sign = if value < 0.0 { "-" } else { "" };
+            format!("{sign}{}", count(size.round() as u64))
+        }
         size if size == size.round() => format!("{value}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -319,6 +322,7 @@ mod tests {
         let shown = [0.034, 1.5, 12.34, 99.0, 4_096.4, 1_234_567.0].map(number);
 
         assert_eq!(shown, ["0.03", "1.50", "12.3", "99", "4,096", "1,234,567"]);
+        assert_eq!([-2_879.4, -0.5].map(number), ["-2,879", "-0.50"]);
         assert_eq!([0.052, 0.75].map(percent), ["5.2 %", "75 %"]);
     }
 }

@@ -1,6 +1,7 @@
 //! One connection: opened, asked, and taken apart into frames, without a copy of what comes.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -184,65 +185,73 @@ impl Link {
         cmd: &str,
         body: impl Serialize,
     ) -> Result<Value, BenchError> {
-        let ended = |why: String| BenchError::Session { who: who.to_owned(), why };
-        self.last_call += 1;
-        let id = self.last_call;
-        let mut payload = Vec::new();
-        Command { id, cmd, body }.write(self.codec, &mut payload);
-        self.put(&payload);
-        let answered = tokio::time::timeout(ANSWER_WITHIN, async {
-            self.stream.write_all(self.out.get(self.left..).unwrap_or_default()).await?;
-            self.out.clear();
-            self.left = 0;
-            self.answer(id).await
-        });
-        let late = || BenchError::Late { what: format!("{who}: {cmd}"), after: ANSWER_WITHIN };
-        let frame = answered
-            .await
-            .map_err(|_| late())?
-            .map_err(|error| ended(format!("{cmd}: {error}")))?;
-        match frame {
-            Value::Object(mut frame) if frame.contains_key("ok") => {
-                Ok(frame.remove("ok").unwrap_or_default())
-            }
-            frame => {
-                let text =
-                    |name: &str| frame["error"][name].as_str().unwrap_or_default().to_owned();
-                let what = format!("{who}: {cmd}");
-                Err(BenchError::Refused { what, code: text("code"), message: text("message") })
-            }
-        }
+        let mut answers = self.call_all(who, cmd, [body]).await?;
+        Ok(answers.pop().unwrap_or_default())
     }
 
-    async fn answer(&mut self, id: u64) -> io::Result<Value> {
-        loop {
-            let mut done = 0;
-            while let Some(rest) = self.come.get(done..) {
-                let (from, to, control) = match self.piece(rest) {
-                    Piece::Part => break,
-                    Piece::Payload { from, to } => (from, to, None),
-                    Piece::Control { opcode, from, to } => (from, to, Some(opcode)),
-                };
-                let payload = rest.get(from..to).unwrap_or_default();
-                match control {
-                    Some(opcode) => {
-                        let payload = payload.to_vec();
-                        self.answer_control(opcode, &payload).map_err(io::Error::other)?;
-                    }
-                    None => {
-                        let frame = read_tree(payload, self.codec).map_err(io::Error::other)?;
-                        if frame["re"] == id {
-                            self.come.drain(..done + to);
-                            return Ok(frame);
-                        }
-                    }
-                }
-                done += to;
+    /// The same with a command for each of `bodies`, all of them under way at once; the answers come in the order in which
+    /// the server gave them. The server takes [`limits::IN_FLIGHT`] of a session.
+    pub async fn call_all(
+        &mut self,
+        who: &str,
+        cmd: &str,
+        bodies: impl IntoIterator<Item = impl Serialize>,
+    ) -> Result<Vec<Value>, BenchError> {
+        let first = self.last_call + 1;
+        let mut payload = Vec::new();
+        for body in bodies {
+            self.last_call += 1;
+            payload.clear();
+            Command { id: self.last_call, cmd, body }.write(self.codec, &mut payload);
+            self.put(&payload);
+        }
+        let asked = first..=self.last_call;
+        let late = || BenchError::Late { what: format!("{who}: {cmd}"), after: ANSWER_WITHIN };
+        let ended =
+            |error| BenchError::Session { who: who.to_owned(), why: format!("{cmd}: {error}") };
+        let answering = tokio::time::timeout(ANSWER_WITHIN, self.answers(asked)).await;
+        let frames = answering.map_err(|_| late())?.map_err(ended)?;
+        frames.into_iter().map(|frame| accepted(frame, who, cmd)).collect()
+    }
+
+    /// Writes what waits to leave, and reads the answers to these commands.
+    async fn answers(&mut self, asked: RangeInclusive<u64>) -> io::Result<Vec<Value>> {
+        self.stream.write_all(self.out.get(self.left..).unwrap_or_default()).await?;
+        self.out.clear();
+        self.left = 0;
+        let mut missing = asked.clone().count();
+        let mut answers = Vec::with_capacity(missing);
+        while missing > 0 {
+            let frame = self.next_tree().await?;
+            if frame["re"].as_u64().is_some_and(|id| asked.contains(&id)) {
+                missing -= 1;
+                answers.push(frame);
             }
-            self.come.drain(..done);
-            self.come.reserve(ASK_BYTES);
-            if self.stream.read_buf(&mut self.come).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(answers)
+    }
+
+    /// The next frame of the protocol.
+    async fn next_tree(&mut self) -> io::Result<Value> {
+        loop {
+            let (from, to, control) = match self.piece(&self.come) {
+                Piece::Payload { from, to } => (from, to, None),
+                Piece::Control { opcode, from, to } => (from, to, Some(opcode)),
+                Piece::Part => {
+                    self.come.reserve(ASK_BYTES);
+                    if self.stream.read_buf(&mut self.come).await? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    continue;
+                }
+            };
+            let frame: Vec<u8> = self.come.drain(..to).collect();
+            let payload = frame.get(from..).unwrap_or_default();
+            match control {
+                Some(opcode) => {
+                    self.answer_control(opcode, payload).map_err(io::Error::other)?;
+                }
+                None => return read_tree(payload, self.codec).map_err(io::Error::other),
             }
         }
     }
@@ -275,6 +284,20 @@ impl Link {
             if head.len() > ANSWER_HEAD_BYTES || self.stream.read_buf(&mut head).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+        }
+    }
+}
+
+/// What an answer says, unless it refuses the command.
+fn accepted(frame: Value, who: &str, cmd: &str) -> Result<Value, BenchError> {
+    match frame {
+        Value::Object(mut frame) if frame.contains_key("ok") => {
+            Ok(frame.remove("ok").unwrap_or_default())
+        }
+        frame => {
+            let text = |name: &str| frame["error"][name].as_str().unwrap_or_default().to_owned();
+            let what = format!("{who}: {cmd}");
+            Err(BenchError::Refused { what, code: text("code"), message: text("message") })
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::bench::errors::BenchError;
 use crate::bench::progress::Progress;
 use crate::bench::target::Target;
 use crate::ids::{ClientMsgId, UnixMs, UserId};
+use crate::limits;
 
 /// Users who log in at once.
 const AT_ONCE: usize = 64;
@@ -105,11 +106,10 @@ impl Population {
                 group.members.iter().filter_map(|n| self.users.get(*n)).cloned().collect();
             people::make_group(&mut person, &group.id, &members).await?;
         }
-        for other in 1..=self.size.pairs / 2 {
-            let Some(other) = self.users.get((n + other) % self.users.len()) else { continue };
-            say(&mut person, &format!("user:{other}")).await?;
-        }
-        Ok(())
+        let others = (1..=self.size.pairs / 2)
+            .filter_map(|other| self.users.get((n + other) % self.users.len()))
+            .map(|other| format!("user:{other}"));
+        say_to_all(&mut person, others.collect()).await
     }
 
     /// A message in those groups that are among the first `most` of each of their members.
@@ -128,10 +128,8 @@ impl Population {
                 return Ok(());
             }
             let mut owner = people::log_in(target, way, owner.clone()).await?;
-            for group in moved {
-                say(&mut owner, &format!("group:{}", group.id)).await?;
-            }
-            Ok(())
+            let moved = moved.into_iter().map(|group| format!("group:{}", group.id));
+            say_to_all(&mut owner, moved.collect()).await
         });
         people::do_all(saying, AT_ONCE, &step).await
     }
@@ -165,12 +163,17 @@ impl Population {
     }
 }
 
-/// Sends a message, and waits until it is stored.
-async fn say(person: &mut Person, to: &str) -> Result<(), BenchError> {
-    let content = json!({"type": "text", "text": "see you tomorrow at the usual place, and bring the others with you"});
-    let body = json!({"to": to, "client_msg_id": key(), "content": content});
+/// Sends a message to each of these conversations, and waits until all are stored.
+async fn say_to_all(person: &mut Person, to: Vec<String>) -> Result<(), BenchError> {
     let who = person.user.to_string();
-    person.link.call(&who, "message.send", body).await.map(drop)
+    for to in to.chunks(limits::IN_FLIGHT) {
+        let bodies = to.iter().map(|to| {
+            let content = json!({"type": "text", "text": "see you tomorrow at the usual place, and bring the others with you"});
+            json!({"to": to, "client_msg_id": key(), "content": content})
+        });
+        person.link.call_all(&who, "message.send", bodies).await?;
+    }
+    Ok(())
 }
 
 /// A new client message id.
@@ -184,7 +187,6 @@ pub fn key() -> ClientMsgId {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::limits;
 
     #[test]
     fn everyone_is_in_as_many_groups_as_was_asked_for() {

@@ -25,6 +25,7 @@ use crate::limits;
 
 /// Memory is read at so many numbers of sessions.
 const POINTS: usize = 10;
+const SHORT_POINTS: usize = 5;
 /// Sessions, at most, of which a part is missing: so few that all of them are logged in before the first has been there for
 /// as long as a connection may be without.
 const PARTIAL: usize = 1_000;
@@ -92,7 +93,7 @@ pub async fn run(
     let bare = sockets::idle_bytes(partial).await?;
     target.restart().await?;
 
-    let rest = if common.short { SHORT_REST } else { REST };
+    let (rest, points) = if common.short { (SHORT_REST, SHORT_POINTS) } else { (REST, POINTS) };
     let run = Run::new(common, target)?;
     let mut report = WorkloadReport::new("idle");
     report.set("sessions", size.users);
@@ -100,20 +101,22 @@ pub async fn run(
     report.set("groups of each", size.groups);
     report.set("sessions of which a part is missing", partial);
     let meter = run.meter();
-
-    // What the first login alone brings with it is not the second one's.
     let way = target.way(common);
     drop(people::log_in(target, &way, people::user(&run.prefix, "first", 0)?).await?);
     tokio::time::sleep(rest).await;
     let mut room = Room { target, way, rest, links: Vec::new(), alive: Instant::now() };
-    let empty = room.memory();
-    let plain = (0..partial).map(|n| people::user(&run.prefix, "plain", n));
-    let step = progress.step("sessions of which a part is missing", 2 * partial as u64);
-    let plain = plain.collect::<Result<_, _>>()?;
-    let [connected, logged_in] = room.fill_by_steps(plain, &step).await?;
-    let before_groups = room.memory();
+    let server = room.memory();
+
+    let step = progress.step("sessions of which a part is missing", 3 * partial as u64);
+    let nobody = |role: &str| -> Result<Vec<UserId>, BenchError> {
+        (0..partial).map(|n| people::user(&run.prefix, role, n)).collect()
+    };
+    // What the first ones bring with them, such as threads' stocks of memory, is not that of those who come later.
+    room.fill(&nobody("before")?, &step).await?;
+    let [connected, logged_in] = room.fill_by_steps(nobody("plain")?, &step).await?;
+    let before = room.memory();
     room.fill(&in_groups_alone.users, &step).await?;
-    let with_groups = (room.memory() - before_groups) / partial as f64;
+    let in_groups = (room.memory() - before) / partial as f64;
     drop(step);
 
     let before = room.memory();
@@ -122,44 +125,24 @@ pub async fn run(
         picture: "memory-over-sessions".to_owned(),
         x: Axis::linear("idle sessions, logged in", "sessions"),
         y: Axis::linear("of the server", "MiB"),
-        points: vec![(0.0, mebibytes(empty))],
+        points: vec![(0.0, mebibytes(server))],
     };
     {
         let step = progress.step("sessions", size.users as u64);
         let mut there = 0;
-        for part in population.users.chunks(size.users.div_ceil(POINTS)) {
+        for part in population.users.chunks(size.users.div_ceil(points)) {
             room.fill(part, &step).await?;
             there += part.len();
-            // Without those of which a part is missing.
-            let whole = empty + room.memory() - before;
+            // Without those who came before.
+            let whole = server + room.memory() - before;
             curve.points.push((there as f64, mebibytes(whole)));
         }
         room.heartbeat().await?;
         tokio::time::sleep(rest).await;
     }
-    let each = (room.memory() - before) / size.users as f64;
-    let bytes = |name: &str, what: &str, bytes: f64| {
-        Figure::lower(&format!("idle.{name}_bytes"), what, bytes, "bytes")
-    };
-    let what = "resident memory for an idle session, all its actors included";
-    report.figures.push(bytes("session", what, each).with_goal(Goal::value(24_576.0, 16_384.0)));
-    let what = "of it for a connection before its login";
-    report.figures.push(bytes("connected", what, connected));
-    let what = "of it for being logged in, without pairs and groups";
-    report.figures.push(bytes("login", what, logged_in - connected));
-    if size.groups > 0 {
-        let what = format!("of it for {} groups", size.groups);
-        report.figures.push(bytes("groups", &what, with_groups - logged_in));
-    }
-    if size.pairs > 0 {
-        let what = format!("of it for {} pairs", size.pairs);
-        report.figures.push(bytes("pairs", &what, each - with_groups));
-    }
-    if let Some(bare) = bare {
-        let what = "for an idle WebSocket in a bare server";
-        report.figures.push(bytes("bare", what, bare));
-    }
-    report.figures.push(bytes("server", "resident memory without a session", empty));
+    let whole = (room.memory() - before) / size.users as f64;
+    let holding = Holding { server, bare, connected, logged_in, in_groups, whole };
+    report.figures.extend(holding.figures(size));
     report.series.push(curve);
     report.disturbance = meter.stop().disturbance();
 
@@ -170,6 +153,46 @@ pub async fn run(
     let Room { links, target, .. } = room;
     report.figures.extend(sleepers.wake(&run, links, first, rest, || memory(target)).await?);
     Ok(report)
+}
+
+/// What was measured, in bytes; all but the first for each.
+struct Holding {
+    /// The server without a session.
+    server: f64,
+    /// A connection to a bare server, where its memory can be read.
+    bare: Option<f64>,
+    /// A connection that is not logged in.
+    connected: f64,
+    /// A session without groups and pairs.
+    logged_in: f64,
+    /// One with groups.
+    in_groups: f64,
+    /// One with all.
+    whole: f64,
+}
+
+impl Holding {
+    fn figures(&self, size: Size) -> Vec<Figure> {
+        let Self { server, bare, connected, logged_in, in_groups, whole } = *self;
+        let bytes = |name: &str, what: &str, bytes: f64| {
+            Figure::lower(&format!("idle.{name}_bytes"), what, bytes, "bytes")
+        };
+        let what = "resident memory for an idle session, all its actors included";
+        let mut figures = vec![
+            bytes("session", what, whole).with_goal(Goal::value(24_576.0, 16_384.0)),
+            bytes("connected", "of it for a connection before its login", connected),
+        ];
+        let what = "of it for being logged in, without groups and pairs";
+        figures.push(bytes("login", what, logged_in - connected));
+        let what = format!("of it for {} groups", size.groups);
+        figures.push(bytes("groups", &what, in_groups - logged_in));
+        let what = format!("of it for {} pairs", size.pairs);
+        figures.push(bytes("pairs", &what, whole - in_groups));
+        let what = "for an idle WebSocket in a bare server";
+        figures.extend(bare.map(|bare| bytes("bare", what, bare)));
+        figures.push(bytes("server", "resident memory without a session", server));
+        figures
+    }
 }
 
 fn mebibytes(bytes: f64) -> f64 {

@@ -80,8 +80,7 @@ pub async fn run(run: &Run<'_>, options: &Presence) -> Result<WorkloadReport, Be
     let links = everyone.into_iter().map(|person| person.link).collect();
     let played = crowd::play(links, player, run.began, async |scene: &Scene<Onlookers>| {
         let idle = {
-            let time = warm_up(run) + run.common.stretch();
-            let _step = run.progress.stretch("nobody changes", time);
+            let _step = run.progress.stretch("nobody changes", run.common.measured());
             idle(run, scene).await
         };
         report.disturbance = idle.disturbance();
@@ -90,7 +89,7 @@ pub async fn run(run: &Run<'_>, options: &Presence) -> Result<WorkloadReport, Be
         report.figures.push(Figure::lower("presence.idle_cpu", what, share, "ms"));
         for cast in &plan.casts {
             let said = format!("changes of users with {} friends", cast.friends);
-            let time = warm_up(run) + run.common.stretch();
+            let time = cast.warm_up(run) + run.common.stretch();
             let _step = run.progress.stretch(&said, time);
             let told = changes(run, scene, cast).await?;
             report.disturbance.worsen(told.usage.disturbance());
@@ -160,9 +159,10 @@ impl Plan {
         let whose = casts.flat_map(|cast| cast.changers.clone().map(move |who| (cast, who)));
         let step = run.progress.step("making friends", self.onlookers.start as u64);
         let making = everyone.iter_mut().zip(whose).map(async |(person, (cast, changer))| {
-            for friend in self.friends(cast, changer).filter_map(|friend| names.get(friend)) {
-                let body = json!({"user": friend});
-                person.link.call(person.user.as_str(), "friend.add", body).await?;
+            let friends = self.friends(cast, changer).filter_map(|friend| names.get(friend));
+            let friends: Vec<_> = friends.map(|friend| json!({"user": friend})).collect();
+            for friends in friends.chunks(limits::IN_FLIGHT) {
+                person.link.call_all(person.user.as_str(), "friend.add", friends).await?;
             }
             Ok(())
         });
@@ -170,13 +170,16 @@ impl Plan {
     }
 }
 
-fn warm_up(run: &Run<'_>) -> Duration {
-    run.common.warm_up().max(WARM_UP)
+impl Cast {
+    fn warm_up(&self, run: &Run<'_>) -> Duration {
+        let told = if self.friends > 0 { WARM_UP } else { Duration::ZERO };
+        run.common.warm_up().max(told)
+    }
 }
 
 /// What all sessions cost while they only say that they are there.
 async fn idle(run: &Run<'_>, scene: &Scene<Onlookers>) -> Usage {
-    scene.run_for(warm_up(run)).await;
+    scene.run_for(run.common.warm_up()).await;
     let meter = run.meter();
     scene.run_for(run.common.stretch()).await;
     meter.stop()
@@ -185,7 +188,7 @@ async fn idle(run: &Run<'_>, scene: &Scene<Onlookers>) -> Usage {
 /// Has changes due at a fixed rate, each of the next user of the cast, and waits until all who look on know them.
 async fn changes(run: &Run<'_>, scene: &Scene<Onlookers>, cast: &Cast) -> Result<Told, BenchError> {
     let metronome = Metronome::start().map_err(BenchError::system("no thread"))?;
-    let (warm_up, time) = (warm_up(run), run.common.stretch());
+    let (warm_up, time) = (cast.warm_up(run), run.common.stretch());
     let since = Instant::now();
     let from_us = scene.with(|player, crowd| {
         let now_us = crowd.now_us();

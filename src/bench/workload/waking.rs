@@ -23,7 +23,7 @@ use crate::protocol::codec::Codec;
 /// All these groups are of so many users at most, so that the first ones make room in all their buffers.
 const USERS: usize = 1_000;
 /// With how many members, and how many of them.
-const SETS: [(usize, usize); 3] = [(10, 2_000), (100, 500), (1_000, 100)];
+const SETS: [(usize, usize); 3] = [(10, 1_000), (100, 300), (1_000, 40)];
 /// Of so many groups that are counted one more is woken before.
 const COUNTED: usize = 4;
 /// Users at once who make groups.
@@ -62,7 +62,7 @@ impl Sleepers {
         let users = users.collect::<Result<Vec<_>, _>>()?;
         let sets = SETS.into_iter().filter(|(members, _)| *members <= users.len());
         let sets = sets.map(|(members, count)| {
-            let count = if is_short { count / 4 } else { count };
+            let count = if is_short { count / 2 } else { count };
             Set { members, count }
         });
         Ok(Self { prefix: prefix.to_owned(), sets: sets.collect(), users })
