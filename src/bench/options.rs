@@ -195,7 +195,7 @@ enum TransportName {
 /// How long a stretch is when nobody says.
 const STRETCH: Duration = Duration::from_secs(10);
 /// The same when it shall be short.
-const SHORT_STRETCH: Duration = Duration::from_millis(1_200);
+const SHORT_STRETCH: Duration = Duration::from_secs(1);
 
 /// The same in `all`, which has many of them.
 const STRETCH_IN_ALL: Duration = Duration::from_secs(6);

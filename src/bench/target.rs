@@ -12,13 +12,15 @@ use tokio::process::{Child, Command};
 use super::errors::BenchError;
 use super::load::link::Way;
 use super::options::Common;
-use crate::app::commands;
+use crate::app::{self, commands};
 use crate::client::raw::Transport;
 use crate::config::{self, Settings, Sources};
 use crate::domain::usersig;
 use crate::ids::{AppId, UnixMs, UserId};
 use crate::store::child::{self, Ask};
+use crate::store::connect::MessageLoss;
 use crate::store::folder;
+use crate::store::source::Database;
 
 /// How long a server may take to be ready, its PostgreSQL made anew included.
 const START_WITHIN: Duration = Duration::from_secs(120);
@@ -111,6 +113,14 @@ impl Target {
     /// The processes whose time is the run's own, besides this one and their children.
     pub fn pids(&self) -> Vec<u32> {
         self.server_pid().into_iter().chain(self.postgres_pid()).collect()
+    }
+
+    /// The database of an own server, opened beside it. `None` where the server was given, whose store is nobody's to fill.
+    pub async fn database(&self) -> Result<Option<Database>, BenchError> {
+        let (Some(store), Some(_)) = (&self.store, self.server_pid()) else { return Ok(None) };
+        let choice = app::choice(&store.settings, MessageLoss::Refuse)?;
+        let opening = Database::open_for_command(&choice, &store.data_dir, Arc::new(|_| {}));
+        opening.await.map(Some).map_err(|error| BenchError::Start(error.to_string()))
     }
 
     /// The last lines of an own server's log: why it ended, if it did.

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::StoreError;
 use super::connect::Connector;
 use super::query::{WRITER_OPENED, get, rows};
-use crate::ids::{AppId, ClientMsgId, GroupId, Seq, UnixMs};
+use crate::ids::{AppId, ClientMsgId, GroupId, Seq, UnixMs, UserId};
 
 const INSERT_GROUP_MESSAGES: &str = include_str!("../../sql/bench/insert_group_messages.sql");
 const INSERT_PAIR_MESSAGES: &str = include_str!("../../sql/bench/insert_pair_messages.sql");
+const OPEN_PAIRS: &str = include_str!("../../sql/bench/open_pairs.sql");
 const GROUP_ENTRIES: &str = include_str!("../../sql/bench/group_entries.sql");
 
 /// Where made-up conversations begin: far behind those that the sequence gives out.
@@ -118,6 +119,19 @@ impl BareWriter {
             self.written += 1;
         }
     }
+}
+
+/// Opens pairs of users who exist, in one commit: the first message of each would do it in one of its own.
+pub async fn open_pairs(
+    connector: &Connector,
+    app: AppId,
+    pairs: &[(&UserId, &UserId)],
+) -> Result<(), StoreError> {
+    let client = connector.open().await?;
+    let (ones, others): (Vec<&str>, Vec<&str>) =
+        pairs.iter().map(|(one, other)| (one.as_str(), other.as_str())).unzip();
+    let opened = client.query_one(OPEN_PAIRS, &[&app.get(), &ones, &others]).await;
+    opened.map(drop).map_err(|error| StoreError::of_read(&error))
 }
 
 /// The log of a group from its beginning: what stands where.

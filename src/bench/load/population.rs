@@ -8,14 +8,18 @@ use super::link::Way;
 use super::people::{self, Person};
 use crate::bench::errors::BenchError;
 use crate::bench::progress::Progress;
+use crate::bench::raw::postgres::failed;
 use crate::bench::target::Target;
-use crate::ids::{ClientMsgId, UnixMs, UserId};
+use crate::ids::{AppId, ClientMsgId, UnixMs, UserId};
 use crate::limits;
+use crate::store::bare;
 
 /// Users who log in at once.
 const AT_ONCE: usize = 64;
 /// Users at once who make groups and write, which is mostly to wait for commits.
 const WORKING: usize = 192;
+/// Users whose pairs are opened in one commit.
+const USERS_A_COMMIT: usize = 500;
 /// Factors by which groups are spread over the users; those that divide the number of users are left out.
 const STRIDES: [usize; 40] = [
     1, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,
@@ -73,7 +77,7 @@ impl Population {
 
     /// Makes the users, their groups and a message in each pair. Sessions that this takes are closed again.
     ///
-    /// All of it goes by the public protocol, so it works on a server elsewhere, too.
+    /// All that is needed goes by the public protocol, so it works on a server elsewhere, too.
     pub async fn settle(
         &self,
         target: &Target,
@@ -85,10 +89,34 @@ impl Population {
         let logins = users.map(async |user| people::log_in(target, way, user).await.map(drop));
         people::do_all(logins, AT_ONCE, &step).await?;
         drop(step);
+        self.open_pairs(target, progress).await?;
         let step = progress.step("they make groups and write", self.users.len() as u64);
         let working = self.owned().into_iter().enumerate();
         let working = working.map(|(n, owned)| self.furnish(target, way, n, owned));
         people::do_all(working, WORKING, &step).await
+    }
+
+    /// Opens the pairs in which they will write, many at once: one by one it is most of the time that a scene takes. A server
+    /// that is given does it itself, with the first messages.
+    async fn open_pairs(&self, target: &Target, progress: Progress) -> Result<(), BenchError> {
+        let Some(database) = target.database().await? else { return Ok(()) };
+        let step = progress.step("their pairs", self.users.len() as u64);
+        for first in (0..self.users.len()).step_by(USERS_A_COMMIT) {
+            let users = self.users.iter().enumerate().skip(first).take(USERS_A_COMMIT);
+            let pairs: Vec<(&UserId, &UserId)> = users
+                .flat_map(|(n, user)| self.others(n).map(move |other| (user, other)))
+                .collect();
+            bare::open_pairs(database.connector(), AppId::DEFAULT, &pairs).await.map_err(failed)?;
+            step.advance(USERS_A_COMMIT as u64);
+        }
+        database.close().await;
+        Ok(())
+    }
+
+    /// To whom user `n` writes first.
+    fn others(&self, n: usize) -> impl Iterator<Item = &UserId> {
+        (1..=self.size.pairs / 2)
+            .filter_map(move |other| self.users.get((n + other) % self.users.len()))
     }
 
     /// What user `n` does: the groups that it owns, and a message to each of the next ones.
@@ -106,9 +134,7 @@ impl Population {
                 group.members.iter().filter_map(|n| self.users.get(*n)).cloned().collect();
             people::make_group(&mut person, &group.id, &members).await?;
         }
-        let others = (1..=self.size.pairs / 2)
-            .filter_map(|other| self.users.get((n + other) % self.users.len()))
-            .map(|other| format!("user:{other}"));
+        let others = self.others(n).map(|other| format!("user:{other}"));
         say_to_all(&mut person, others.collect()).await
     }
 

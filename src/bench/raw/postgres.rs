@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 
-use crate::app;
 use crate::bench::errors::BenchError;
 use crate::bench::figure::Latency;
 use crate::bench::target::Target;
@@ -14,8 +13,7 @@ use crate::ids::UnixMs;
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::bare::{BareKind, BareWriter};
-use crate::store::connect::{Connector, MessageLoss};
-use crate::store::source::Database;
+use crate::store::connect::Connector;
 
 /// What a stored message has besides its characters, in bytes, about.
 const AROUND_TEXT: usize = 28;
@@ -33,7 +31,7 @@ pub async fn beside(
     characters: u32,
     time: Duration,
 ) -> Result<Option<f64>, BenchError> {
-    let Some(database) = open_beside(target).await? else { return Ok(None) };
+    let Some(database) = target.database().await? else { return Ok(None) };
     let body = vec![b'x'; characters as usize + AROUND_TEXT];
     let rate = rate(database.connector(), kind, 0, &body, time).await;
     database.close().await;
@@ -46,7 +44,7 @@ pub async fn commits_beside(
     target: &Target,
     characters: u32,
 ) -> Result<Option<Latency>, BenchError> {
-    let Some(database) = open_beside(target).await? else { return Ok(None) };
+    let Some(database) = target.database().await? else { return Ok(None) };
     let body = vec![b'x'; characters as usize + AROUND_TEXT];
     let mut writer = BareWriter::open(database.connector(), BareKind::Pair, COMMITS_NO, 64)
         .await
@@ -63,13 +61,6 @@ pub async fn commits_beside(
     let rate = times.len() as f64 / since.elapsed().as_secs_f64();
     let what = "to the commit of a row by PostgreSQL alone";
     Ok(Some(Latency::from("one_to_one.bare_commit", what, rate, &times).since_begun()))
-}
-
-async fn open_beside(target: &Target) -> Result<Option<Database>, BenchError> {
-    let (Some(store), Some(_)) = (&target.store, target.server_pid()) else { return Ok(None) };
-    let choice = app::choice(&store.settings, MessageLoss::Refuse)?;
-    let opening = Database::open_for_command(&choice, &store.data_dir, Arc::new(|_| {}));
-    opening.await.map(Some).map_err(|error| BenchError::Start(error.to_string()))
 }
 
 /// Rows of messages that PostgreSQL alone takes in a second, from as many connections as there are journals and in

@@ -35,7 +35,7 @@ const AT_ONCE: usize = 64;
 /// How often sessions that wait tell that they are there; the server waits for 50 s.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 /// How long after the last login memory is read: what logins needed for a moment is given back by then.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(2);
 const SHORT_REST: Duration = Duration::from_millis(500);
 /// The same for connections that are not logged in, which may be so only for a while.
 const CONNECTED_REST: Duration = Duration::from_millis(500);

@@ -28,8 +28,8 @@ const SETS: [(usize, usize); 3] = [(10, 1_000), (100, 300), (1_000, 40)];
 const COUNTED: usize = 4;
 /// Users at once who make groups.
 const AT_ONCE: usize = 32;
-/// Messages that are under way at once, each of another group: fewer than are woken before, so that no queue is ever longer
-/// than it was then.
+/// Messages that are under way at once, at most, each of another group: no more than are woken before, so that no queue is
+/// ever longer than it was then.
 const IN_FLIGHT: usize = 20;
 /// How long the answers to them may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -160,7 +160,7 @@ impl Sleepers {
         groups: Range<usize>,
     ) -> Result<(), BenchError> {
         let groups: Vec<usize> = groups.collect();
-        for part in groups.chunks(IN_FLIGHT) {
+        for part in groups.chunks(set.warm().clamp(1, IN_FLIGHT)) {
             let asked = scene.with(|replies, crowd| {
                 for &n in part {
                     let content = json!({"type": "text", "text": "is anybody there?"});
