@@ -23,6 +23,8 @@ use crate::bench::target::Target;
 use crate::ids::UserId;
 use crate::limits;
 
+/// Sessions of a short run: too few for a group of a thousand.
+const SHORT_SESSIONS: u32 = 600;
 /// Memory is read at so many numbers of sessions.
 const POINTS: usize = 10;
 const SHORT_POINTS: usize = 5;
@@ -57,8 +59,7 @@ pub struct Idle {
 
 impl Idle {
     fn sessions(&self, common: &Common) -> usize {
-        // For a first look.
-        let most = if common.short { 1_000 } else { u32::MAX };
+        let most = if common.short { SHORT_SESSIONS } else { u32::MAX };
         self.sessions.min(most) as usize
     }
 }

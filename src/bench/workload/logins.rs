@@ -19,6 +19,8 @@ use crate::bench::target::Target;
 use crate::ids::UserId;
 use crate::limits;
 
+/// Users of a short run.
+const SHORT_USERS: u32 = 600;
 /// Groups of each user in which something was said meanwhile.
 const MOVED: usize = 10;
 /// Logins, and how long they must and should take together.
@@ -52,7 +54,7 @@ pub async fn run(
     target: &mut Target,
     options: &Logins,
 ) -> Result<WorkloadReport, BenchError> {
-    let users = if common.short { options.users.min(1_000) } else { options.users } as usize;
+    let users = if common.short { options.users.min(SHORT_USERS) } else { options.users } as usize;
     let (pairs, groups) = (options.pairs as usize, options.groups as usize);
     let size = Size { users, pairs, groups, members: limits::GROUP_USERS };
     let Run { prefix, progress, .. } = Run::new(common, target)?;
