@@ -430,3 +430,6 @@ fn tell(line: &str) {
     // Nobody may be listening any more, which is no reason to stop.
     let _ = writeln!(std::io::stderr().lock(), "rookery: {line}");
 }
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

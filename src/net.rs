@@ -5,13 +5,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
 
 use crate::limits;
@@ -41,7 +46,8 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
 pub struct Connection(Rc<Inner>);
 
 struct Inner {
-    stream: TcpStream,
+    stream: OwnedWriteHalf,
+    reading: RefCell<OwnedReadHalf>,
     outgoing: RefCell<Outgoing>,
     /// Whether a task waits for the peer to read on.
     is_blocked: Cell<bool>,
@@ -86,25 +92,25 @@ pub enum Progress {
 impl Connection {
     /// Takes a connection over.
     pub fn new(stream: TcpStream) -> Self {
+        let (reading, stream) = stream.into_split();
         let (outgoing, is_blocked) = (RefCell::default(), Cell::new(false));
-        Self(Rc::new(Inner { stream, outgoing, is_blocked }))
+        Self(Rc::new(Inner { stream, reading: RefCell::new(reading), outgoing, is_blocked }))
     }
 
-    /// What has come; `None` when nothing more will.
+    /// What has come; `None` when nothing more will. For one task alone.
     pub async fn read(&self) -> Option<BytesMut> {
-        loop {
-            self.0.stream.readable().await.ok()?;
-            let read = READ_INTO.with_borrow_mut(|room| {
-                let read = self.0.stream.try_read(room)?;
-                Ok::<_, io::Error>(BytesMut::from(&room[..read]))
-            });
-            match read {
-                Ok(bytes) if bytes.is_empty() => return None,
-                Ok(bytes) => return Some(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return None,
-            }
-        }
+        // The half's own reading, for it knows that a read which filled less than there was room for has emptied the
+        // socket: that saves the call that would say so.
+        poll_fn(|cx| {
+            READ_INTO.with_borrow_mut(|room| {
+                let mut room = ReadBuf::new(room);
+                let mut reading = self.0.reading.borrow_mut();
+                ready!(Pin::new(&mut *reading).poll_read(cx, &mut room)).ok();
+                let came = room.filled();
+                Poll::Ready((!came.is_empty()).then(|| BytesMut::from(came)))
+            })
+        })
+        .await
     }
 
     /// Writes a batch of frames. One that has to wait says later that it was written; only one at a time.
@@ -168,7 +174,7 @@ impl Connection {
 
     fn shut(&self, how: Shutdown) {
         // Fails when the connection is over already, which is what was wanted.
-        let _ = SockRef::from(&self.0.stream).shutdown(how);
+        let _ = SockRef::from(self.0.stream.as_ref()).shutdown(how);
     }
 
     fn pump(&self) {

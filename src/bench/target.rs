@@ -17,6 +17,7 @@ use crate::client::raw::Transport;
 use crate::config::{self, Settings, Sources};
 use crate::domain::usersig;
 use crate::ids::{AppId, UnixMs, UserId};
+use crate::store::bare;
 use crate::store::child::{self, Ask};
 use crate::store::connect::MessageLoss;
 use crate::store::folder;
@@ -28,6 +29,8 @@ const START_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(40);
 /// For how long tokens hold, in seconds: longer than any run.
 const TOKEN_S: u64 = 86_400;
+/// Files of 16 MB that the log of an own server's database is kept in, before anything is measured.
+const LOG_FILES: u32 = 32;
 /// Lines of the server's log that are kept to explain why it ended.
 const LINES_KEPT: usize = 20;
 
@@ -175,7 +178,16 @@ impl Target {
 
     async fn start(env: &[(&str, &str)]) -> Result<Self, BenchError> {
         let folder = fresh_folder()?;
-        let opened = Self::start_in(&folder, env).await;
+        let opened = async {
+            let target = Self::start_in(&folder, env).await?;
+            if let Some(database) = target.database().await? {
+                let kept = bare::keep_log_files(database.connector(), LOG_FILES).await;
+                database.close().await;
+                kept.map_err(|error| BenchError::Start(error.to_string()))?;
+            }
+            Ok(target)
+        };
+        let opened = opened.await;
         if opened.is_err() {
             remove(&folder);
         }

@@ -14,6 +14,7 @@ use crate::ids::{AppId, ClientMsgId, GroupId, Seq, UnixMs, UserId};
 const INSERT_GROUP_MESSAGES: &str = include_str!("../../sql/bench/insert_group_messages.sql");
 const INSERT_PAIR_MESSAGES: &str = include_str!("../../sql/bench/insert_pair_messages.sql");
 const OPEN_PAIRS: &str = include_str!("../../sql/bench/open_pairs.sql");
+const NEXT_LOG_FILE: &str = include_str!("../../sql/bench/next_log_file.sql");
 const GROUP_ENTRIES: &str = include_str!("../../sql/bench/group_entries.sql");
 
 /// Where made-up conversations begin: far behind those that the sequence gives out.
@@ -132,6 +133,17 @@ pub async fn open_pairs(
         pairs.iter().map(|(one, other)| (one.as_str(), other.as_str())).unzip();
     let opened = client.query_one(OPEN_PAIRS, &[&app.get(), &ones, &others]).await;
     opened.map(drop).map_err(|error| StoreError::of_read(&error))
+}
+
+/// Has a fresh server keep `files` files of its write-ahead log, as one that was written to for a while does: it takes old
+/// ones again then, and whoever commits waits for no new one.
+pub async fn keep_log_files(connector: &Connector, files: u32) -> Result<(), StoreError> {
+    let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
+    let client = connector.open().await?;
+    for _ in 0..files {
+        client.execute(NEXT_LOG_FILE, &[]).await.map_err(failed)?;
+    }
+    client.batch_execute("checkpoint").await.map_err(failed)
 }
 
 /// The log of a group from its beginning: what stands where.
