@@ -5,8 +5,9 @@
 //! tell of them, in the order of the log. Decides nothing about messages, and waits for nobody: a session that has no room
 //! is marked and syncs.
 //!
-//! Telling a large group keeps the threads busy for milliseconds. What is committed meanwhile gathers until they have come
-//! round, and is told together: none of it would have gone out sooner, and a session that is told once writes once.
+//! Telling a large group keeps the threads busy for milliseconds. Its owner takes no more until they have come round, and
+//! what was committed meanwhile all the same gathers here: none of it would have gone out sooner, and a session that is told
+//! once writes once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 
+use super::group::{TellingBegan, TellingEnded};
 use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
 use super::reads;
@@ -321,6 +323,7 @@ impl Handler<CameRound> for RelayActor {
         if round.threads == 0 {
             let gathered = std::mem::take(&mut round.gathered);
             relay.round = None;
+            self.directory.tell_group(&key, TellingEnded(no));
             self.publish(gathered);
         }
     }
@@ -507,6 +510,10 @@ impl RelayActor {
         {
             return round.gathered.extend(entries);
         }
+        let round = self.next_round(&key);
+        if let Some(no) = round {
+            self.directory.tell_group(&key, TellingBegan(no));
+        }
         // Beyond the bound what was gathered goes before, and the round is given up.
         let gathered = self.relay_mut(&key).and_then(|relay| relay.round.take());
         let mut run: Vec<GroupEntry> = Vec::new();
@@ -519,17 +526,22 @@ impl RelayActor {
             }
         }
         self.push(run);
-        self.begin_round(key);
+        if let Some(no) = round {
+            self.await_round(key, no);
+        }
     }
 
-    /// Has each thread say when it has come round, if that takes long enough for something to be committed meanwhile.
-    fn begin_round(&mut self, key: GroupKey) {
+    /// The number of a round, if telling this group takes long enough for something to be committed meanwhile.
+    fn next_round(&mut self, key: &GroupKey) -> Option<u64> {
         let least = limits::ROUND_FROM * self.threads.len();
-        if self.relay(&key).is_none_or(|relay| relay.outlets.len() < least) {
-            return;
-        }
+        self.relay(key).filter(|relay| relay.outlets.len() >= least)?;
         self.rounds += 1;
-        let (relays, no) = (self.no, self.rounds);
+        Some(self.rounds)
+    }
+
+    /// Has each thread say when it has come round.
+    fn await_round(&mut self, key: GroupKey, no: u64) {
+        let relays = self.no;
         let mut threads = 0;
         for thread in &self.threads {
             let (directory, key) = (self.directory.clone(), key.clone());
@@ -539,8 +551,11 @@ impl RelayActor {
             });
             threads += usize::from(says);
         }
-        if let Some(relay) = self.relay_mut(&key).filter(|_| threads > 0) {
-            relay.round = Some(Box::new(Round { no, threads, gathered: Vec::new() }));
+        match self.relay_mut(&key) {
+            Some(relay) if threads > 0 => {
+                relay.round = Some(Box::new(Round { no, threads, gathered: Vec::new() }));
+            }
+            _ => self.directory.tell_group(&key, TellingEnded(no)),
         }
     }
 
@@ -643,6 +658,9 @@ impl RelayActor {
 
     fn end(&mut self, place: u32) {
         let Some(relay) = self.relays[place as usize].take() else { return };
+        if let Some(round) = &relay.round {
+            self.directory.tell_group(&relay.key, TellingEnded(round.no));
+        }
         for outlet in &relay.outlets {
             if let Some(places) = self.subscriptions.get_mut(&outlet.no) {
                 places.retain(|own| *own != place);
