@@ -118,6 +118,8 @@ pub struct JournalActor {
     directory: Arc<Directory>,
     writers: Arc<Writers>,
     journal: Journal<Outgoing>,
+    /// Rows that came since the mailbox was emptied last.
+    came: Vec<Row<Outgoing>>,
     writer: Option<Rc<Writer>>,
     effects: Vec<Effect<Outgoing>>,
 }
@@ -133,7 +135,8 @@ impl JournalActor {
     ) -> Addr<Self> {
         mailbox::start_on(arbiter, limits::JOURNAL_MAILBOX, move || {
             let journal = Journal::new(Instant::now());
-            Self { no, node, directory, writers, journal, writer: None, effects: Vec::new() }
+            let (came, effects) = (Vec::new(), Vec::new());
+            Self { no, node, directory, writers, journal, came, writer: None, effects }
         })
     }
 }
@@ -144,6 +147,8 @@ impl Actor for JournalActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.reconnect(ctx);
         ctx.run_interval(LOOK_EVERY, |_, ctx| ctx.notify(GiveUpDue));
+        // What came together goes into one statement: one that began with the first of it would make the others wait.
+        ctx.spawn(mailbox::behind_mailbox(Self::take_in));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -154,8 +159,8 @@ impl Actor for JournalActor {
 impl Handler<Append> for JournalActor {
     type Result = ();
 
-    fn handle(&mut self, Append(row): Append, ctx: &mut Self::Context) {
-        self.decide(Input::Append(row), ctx);
+    fn handle(&mut self, Append(row): Append, _: &mut Self::Context) {
+        self.came.push(row);
     }
 }
 
@@ -163,6 +168,7 @@ impl Handler<Retire> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        self.take_in(ctx);
         if !self.journal.is_busy() {
             ctx.stop();
         }
@@ -223,7 +229,20 @@ impl Handler<GiveUpDue> for JournalActor {
 }
 
 impl JournalActor {
+    fn take_in(&mut self, ctx: &mut Context<Self>) {
+        if !self.came.is_empty() {
+            let came = std::mem::take(&mut self.came);
+            self.perform(Input::Append(came), ctx);
+        }
+    }
+
     fn decide(&mut self, input: Input<Outgoing>, ctx: &mut Context<Self>) {
+        // In the order in which all came.
+        self.take_in(ctx);
+        self.perform(input, ctx);
+    }
+
+    fn perform(&mut self, input: Input<Outgoing>, ctx: &mut Context<Self>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.journal.decide(Instant::now(), input, &mut effects);
         let mut letters = Letters::default();

@@ -2,6 +2,9 @@
 //!
 //! `do_send` is never used (it ignores the bound), nor is an address cloned to send (each clone brings a slot of its own).
 
+use std::pin::Pin;
+use std::task;
+
 use actix::dev::ToEnvelope;
 use actix::dev::channel::channel;
 use actix::prelude::*;
@@ -34,6 +37,29 @@ where
         actix::spawn(Context::with_receiver(receiver).into_future(make()));
     });
     Addr::new(sender)
+}
+
+/// What an actor spawns to have something done whenever its mailbox was emptied: once for all that came together.
+pub fn behind_mailbox<A: Actor>(
+    act: impl FnMut(&mut A, &mut A::Context) + Unpin,
+) -> impl ActorFuture<A, Output = ()> {
+    BehindMailbox(act)
+}
+
+struct BehindMailbox<F>(F);
+
+impl<A: Actor, F: FnMut(&mut A, &mut A::Context) + Unpin> ActorFuture<A> for BehindMailbox<F> {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut A,
+        ctx: &mut A::Context,
+        _: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        (self.0)(actor, ctx);
+        task::Poll::Pending
+    }
 }
 
 /// Puts a message into an actor's mailbox, if there is room.

@@ -194,8 +194,8 @@ pub enum Appended {
 /// What happens to a journal.
 #[derive(Debug)]
 pub enum Input<P> {
-    /// A row to be stored.
-    Append(Row<P>),
+    /// Rows to be stored, which came together: they go into one statement if there is room.
+    Append(Vec<Row<P>>),
     /// The owner has heard of so many rows that were refused. Told in any order: only the sum counts.
     Heard {
         /// The owner.
@@ -312,7 +312,11 @@ impl<P: Clone> Journal<P> {
     /// Turns what happened into what is to be done.
     pub fn decide(&mut self, now: Instant, input: Input<P>, effects: &mut Vec<Effect<P>>) {
         match input {
-            Input::Append(row) => self.append(row, effects),
+            Input::Append(rows) => {
+                for row in rows {
+                    self.append(row, effects);
+                }
+            }
             Input::Heard { owner, life, refused } => self.heard(owner, life, refused),
             Input::Appended(appended) => self.appended(now, appended, effects),
             Input::Fenced(found) => self.fenced(found, effects),
@@ -609,7 +613,7 @@ mod tests {
         }
 
         fn append(&mut self, sender: UserNo, n: u8) -> Vec<Effect<u8>> {
-            self.after(Input::Append(row(sender, n)))
+            self.after(Input::Append(vec![row(sender, n)]))
         }
 
         fn heard(&mut self, sender: UserNo, refused: usize) {
@@ -750,7 +754,7 @@ mod tests {
         let group = ConversationNo::from_store(7);
         let epoch = ShardEpoch::from_store(1);
         let place = GroupPlace { group, epoch, seq: Seq::new(5), counted: 5 };
-        line.after(Input::Append(Row { target: Target::Post(place), ..row(ALICE, 1) }));
+        line.after(Input::Append(vec![Row { target: Target::Post(place), ..row(ALICE, 1) }]));
         line.after(Input::Appended(Appended::Unknown));
 
         let effects = line.after(Input::Fenced(vec![found(1, 2)]));
@@ -790,7 +794,7 @@ mod tests {
 
         let next = Row { life: Life(2), ..row(ALICE, 1) };
 
-        assert_eq!(run(&line.after(Input::Append(next))), [1]);
+        assert_eq!(run(&line.after(Input::Append(vec![next]))), [1]);
     }
 
     #[test]
@@ -857,7 +861,7 @@ mod tests {
         line.append(ALICE, 0);
         for n in 1..=3 {
             let body_bytes = limits::JOURNAL_BATCH_BYTES / 2 + 1;
-            line.after(Input::Append(Row { body_bytes, ..row(ALICE, n) }));
+            line.after(Input::Append(vec![Row { body_bytes, ..row(ALICE, n) }]));
         }
 
         let effects = line.after(Input::Appended(Appended::Stored(vec![placed(1)])));

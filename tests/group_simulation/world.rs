@@ -181,7 +181,7 @@ impl World {
             Act::OtherNodeWrites { slot, what } => self.other_writes(slot, what),
             Act::NodeRenews => self.renew(),
             Act::JournalHears => match self.line.mailbox.pop_front() {
-                Some(ToJournal::Append(row)) => self.journal(journal::Input::Append(row)),
+                Some(ToJournal::Append(row)) => self.journal(journal::Input::Append(vec![row])),
                 Some(ToJournal::Heard { owner, life, refused }) => {
                     self.journal(journal::Input::Heard { owner, life, refused });
                 }

@@ -186,7 +186,7 @@ impl World {
                 self.looked_up(user, life, to, Err(Refusal::Unavailable));
             }
             Act::JournalHears => match self.line.mailbox.pop_front() {
-                Some(ToJournal::Append(row)) => self.journal(journal::Input::Append(row)),
+                Some(ToJournal::Append(row)) => self.journal(journal::Input::Append(vec![row])),
                 Some(ToJournal::Heard { owner, life, refused }) => {
                     self.journal(journal::Input::Heard { owner, life, refused });
                 }

@@ -257,7 +257,7 @@ async fn a_row_whose_day_has_no_partition_costs_only_its_sender_its_turn() {
         base.row(alice, pair),
         base.row(bob, back),
     ] {
-        journal.decide(Instant::now(), Input::Append(row), &mut todo);
+        journal.decide(Instant::now(), Input::Append(vec![row]), &mut todo);
     }
 
     let (mut kept, mut refused) = (Vec::new(), Vec::new());

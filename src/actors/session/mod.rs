@@ -11,10 +11,8 @@ mod presence;
 mod sends;
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task;
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -277,29 +275,13 @@ impl Actor for SessionActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.shared().directory.session_began();
         ctx.run_interval(limits::SESSION_TICK, |_, ctx| ctx.notify(ClockDue));
-        ctx.spawn(PumpBehindMailbox);
+        // What came together leaves together.
+        ctx.spawn(mailbox::behind_mailbox(|session: &mut Self, _| session.pump()));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.leave(None);
         self.shared().directory.session_ended();
-    }
-}
-
-/// Polled whenever the mailbox was emptied, and never done: what came together leaves together.
-struct PumpBehindMailbox;
-
-impl ActorFuture<SessionActor> for PumpBehindMailbox {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        session: &mut SessionActor,
-        _: &mut Context<SessionActor>,
-        _: &mut task::Context<'_>,
-    ) -> task::Poll<()> {
-        session.pump();
-        task::Poll::Pending
     }
 }
 
