@@ -232,14 +232,6 @@ pub const GROUP_CHANGES: usize = 64;
 pub const GROUP_MAILBOX: usize = 4096;
 /// Entries and subscriptions that wait for the relays of one thread; beyond it the groups' members sync.
 pub const RELAY_MAILBOX: usize = 16_384;
-/// Sessions for each thread from which on a group's entries gather while its sessions are being told.
-pub const ROUND_FROM: usize = 32;
-/// How long a group lets what is asked of it wait while its sessions are being told.
-pub const ROUND_WITHIN: Duration = Duration::from_millis(100);
-/// What waits so; beyond it all of it goes on.
-pub const ROUND_HOLDS: usize = 1_024;
-/// Entries of a group that gather so; beyond it they are told beside those that are being told.
-pub const ROUND_GATHERS: usize = 1_024;
 
 /// Journals of a node.
 pub const JOURNALS: usize = 2;

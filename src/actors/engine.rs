@@ -160,10 +160,9 @@ impl Engine {
             apps.clone(),
             writers.clone(),
         );
-        let relays = arbiters.iter().enumerate().map(|(no, arbiter)| {
-            let (threads, directory) = (arbiters.clone(), directory.clone());
-            RelayActor::start_on(arbiter, no, threads, directory, pool.clone())
-        });
+        let relays = arbiters
+            .iter()
+            .map(|arbiter| RelayActor::start_on(arbiter, directory.clone(), pool.clone()));
         directory.set_relays(relays.collect());
         let board = Arc::new(Board::default());
         let presence = PresenceActor::start_on(

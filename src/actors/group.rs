@@ -1,11 +1,8 @@
 //! One active group: the owner of its log, wherever its members are.
 //!
 //! A thin shell around [`crate::domain::group`]: unpacks what comes, asks the rules, performs what they say. Loading and
-//! looking up run beside it and come back as messages. Never touches a socket, and knows nobody who is online. While many
-//! are being told of its last entries it lets what is asked of it wait, so that the next ones are written, and told,
-//! together.
+//! looking up run beside it and come back as messages. Never touches a socket, and knows nobody who is online.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,16 +109,6 @@ pub struct EntrySettled {
 #[rtype(result = "()")]
 pub struct StoreChanged;
 
-/// The group's sessions on this node, which are many, are being told of entries. The number is the round's.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TellingBegan(pub u64);
-
-/// They have been told.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TellingEnded(pub u64);
-
 /// The registry has taken the group out of the directory: end when nothing is under way.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -175,10 +162,6 @@ pub struct GroupActor {
     port: Option<Arc<GroupPort>>,
     log: Log,
     effects: Vec<GroupEffect>,
-    /// The round in which its sessions are being told.
-    telling: Option<u64>,
-    /// What was asked meanwhile, in order.
-    held: VecDeque<GroupRequest>,
     busy_at: Instant,
     /// Set once the registry was asked to end this actor.
     leaving: bool,
@@ -199,8 +182,6 @@ impl GroupActor {
                 log: GroupLog::new(key.app, key.id.clone(), window_ms),
                 key,
                 effects: Vec::new(),
-                telling: None,
-                held: VecDeque::new(),
                 busy_at: Instant::now(),
                 leaving: false,
                 finishing: false,
@@ -236,47 +217,6 @@ impl Handler<Ask> for GroupActor {
 
     fn handle(&mut self, Ask(request): Ask, ctx: &mut Self::Context) {
         self.busy_at = Instant::now();
-        if self.telling.is_some() && self.held.len() < limits::ROUND_HOLDS {
-            return self.held.push_back(request);
-        }
-        // Beyond the bound all that waits goes on.
-        self.let_go(ctx);
-        self.perform(request, ctx);
-    }
-}
-
-impl Handler<TellingBegan> for GroupActor {
-    type Result = ();
-
-    fn handle(&mut self, TellingBegan(round): TellingBegan, ctx: &mut Self::Context) {
-        self.telling = Some(round);
-        ctx.run_later(limits::ROUND_WITHIN, move |group, ctx| group.told(round, ctx));
-    }
-}
-
-impl Handler<TellingEnded> for GroupActor {
-    type Result = ();
-
-    fn handle(&mut self, TellingEnded(round): TellingEnded, ctx: &mut Self::Context) {
-        self.told(round, ctx);
-    }
-}
-
-impl GroupActor {
-    fn told(&mut self, round: u64, ctx: &mut Context<Self>) {
-        if self.telling == Some(round) {
-            self.telling = None;
-            self.let_go(ctx);
-        }
-    }
-
-    fn let_go(&mut self, ctx: &mut Context<Self>) {
-        for request in std::mem::take(&mut self.held) {
-            self.perform(request, ctx);
-        }
-    }
-
-    fn perform(&mut self, request: GroupRequest, ctx: &mut Context<Self>) {
         let input = match request {
             GroupRequest::Submit { submitter, waiter, by, key, draft } => {
                 let Caller { no: sender, id: from, authority } = by;
@@ -413,7 +353,7 @@ impl GroupActor {
     /// Asks to be ended, and ends, when nothing is under way and nothing was asked for long enough; at once when there is
     /// no such group, so that those who ask for what is not there fill no memory.
     fn leave_if_idle(&mut self, ctx: &mut Context<Self>) {
-        if !self.log.is_settled() || !self.held.is_empty() {
+        if !self.log.is_settled() {
             return;
         }
         if self.finishing {

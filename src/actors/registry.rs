@@ -205,18 +205,6 @@ impl Directory {
         None
     }
 
-    /// Tells a group something, if it is awake and has room.
-    pub fn tell_group<M>(&self, key: &GroupKey, message: M)
-    where
-        GroupActor: Handler<M>,
-        M: Message<Result = ()> + Send + 'static,
-    {
-        if let Some(port) = self.groups.get(key) {
-            // Full: it finds out by itself.
-            let _ = mailbox::tell(&port.address, message);
-        }
-    }
-
     /// Tells the relays what was committed in groups, in the order of their logs.
     pub fn publish(&self, entries: Vec<GroupEntry>) {
         if entries.is_empty() {

@@ -4,10 +4,6 @@
 //! groups when it logs in, and reads their heads only after that; later changes of membership come with the entries that
 //! tell of them, in the order of the log. Decides nothing about messages, and waits for nobody: a session that has no room
 //! is marked and syncs.
-//!
-//! Telling a large group keeps the threads busy for milliseconds. Its owner takes no more until they have come round, and
-//! what was committed meanwhile all the same gathers here: none of it would have gone out sooner, and a session that is told
-//! once writes once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +13,6 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 
-use super::group::{TellingBegan, TellingEnded};
 use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
 use super::reads;
@@ -100,14 +95,6 @@ pub struct MemberRead {
     pub before: Seq,
     /// Up to where now.
     pub after: Seq,
-}
-
-/// The sessions of one thread have handled what they were told in this round.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct CameRound {
-    key: GroupKey,
-    round: u64,
 }
 
 #[derive(Message)]
@@ -213,12 +200,6 @@ impl RelayPort {
 
 /// The relays of one thread.
 pub struct RelayActor {
-    /// Which of the directory's relays they are.
-    no: usize,
-    /// The threads of the sessions.
-    threads: Vec<ArbiterHandle>,
-    /// Rises with each round.
-    rounds: u64,
     directory: Arc<Directory>,
     pool: Pool,
     lost: Arc<Lost>,
@@ -243,36 +224,14 @@ struct Relay {
     outlets: Vec<Arc<Outlet>>,
     /// Up to where its members had read, and have now, since its authors were told.
     read: Option<(ConversationNo, Seq, Seq)>,
-    /// Set while its sessions, which are many, are being told.
-    round: Option<Box<Round>>,
-}
-
-/// The sessions of a large group are being told.
-struct Round {
-    no: u64,
-    /// Threads that have not come round.
-    threads: usize,
-    /// What was committed meanwhile.
-    gathered: Vec<GroupEntry>,
 }
 
 impl RelayActor {
     /// Starts the relays of a thread.
-    ///
-    /// They become number `no` of the directory's. `threads` are those of the sessions.
-    pub fn start_on(
-        arbiter: &ArbiterHandle,
-        no: usize,
-        threads: Vec<ArbiterHandle>,
-        directory: Arc<Directory>,
-        pool: Pool,
-    ) -> RelayPort {
+    pub fn start_on(arbiter: &ArbiterHandle, directory: Arc<Directory>, pool: Pool) -> RelayPort {
         let lost = Arc::new(Lost::default());
         let kept = lost.clone();
         let address = mailbox::start_on(arbiter, limits::RELAY_MAILBOX, move || Self {
-            no,
-            threads,
-            rounds: 0,
             directory,
             pool,
             lost,
@@ -300,32 +259,20 @@ impl Handler<Publish> for RelayActor {
     type Result = ();
 
     fn handle(&mut self, Publish(entries): Publish, ctx: &mut Self::Context) {
-        let mut of_one: Vec<GroupEntry> = Vec::new();
+        let mut run: Vec<GroupEntry> = Vec::new();
         for entry in entries {
-            if of_one.first().is_some_and(|first| first.key != entry.key) {
-                self.publish(std::mem::take(&mut of_one));
+            let goes_on = run.first().is_none_or(|first| first.key == entry.key);
+            if !goes_on || entry.moved.is_some() {
+                self.push(std::mem::take(&mut run));
             }
-            of_one.push(entry);
+            if entry.moved.is_some() {
+                self.publish_change(entry);
+            } else {
+                run.push(entry);
+            }
         }
-        self.publish(of_one);
+        self.push(run);
         self.look_lost(ctx);
-    }
-}
-
-impl Handler<CameRound> for RelayActor {
-    type Result = ();
-
-    fn handle(&mut self, CameRound { key, round: no }: CameRound, _: &mut Self::Context) {
-        let Some(relay) = self.relay_mut(&key) else { return };
-        // One of before may have ended, and this one begun since.
-        let Some(round) = relay.round.as_mut().filter(|round| round.no == no) else { return };
-        round.threads -= 1;
-        if round.threads == 0 {
-            let gathered = std::mem::take(&mut round.gathered);
-            relay.round = None;
-            self.directory.tell_group(&key, TellingEnded(no));
-            self.publish(gathered);
-        }
     }
 }
 
@@ -400,7 +347,11 @@ impl Handler<MemberRead> for RelayActor {
 
     fn handle(&mut self, read: MemberRead, _: &mut Self::Context) {
         let MemberRead { key, no, before, after } = read;
-        let Some(relay) = self.relay_mut(&key) else { return };
+        let Some(relay) =
+            self.by_key.get(&key).and_then(|place| self.relays[*place as usize].as_mut())
+        else {
+            return;
+        };
         match &mut relay.read {
             Some((_, low, high)) => {
                 *low = before.min(*low);
@@ -498,67 +449,6 @@ impl RelayActor {
         self.by_key.get(key).and_then(|place| self.relays[*place as usize].as_ref())
     }
 
-    fn relay_mut(&mut self, key: &GroupKey) -> Option<&mut Relay> {
-        self.by_key.get(key).and_then(|place| self.relays[*place as usize].as_mut())
-    }
-
-    /// Tells of entries of one group, in the order of its log: now, or when those who are being told have been.
-    fn publish(&mut self, entries: Vec<GroupEntry>) {
-        let Some(key) = entries.first().map(|first| first.key.clone()) else { return };
-        if let Some(round) = self.relay_mut(&key).and_then(|relay| relay.round.as_mut())
-            && round.gathered.len() < limits::ROUND_GATHERS
-        {
-            return round.gathered.extend(entries);
-        }
-        let round = self.next_round(&key);
-        if let Some(no) = round {
-            self.directory.tell_group(&key, TellingBegan(no));
-        }
-        // Beyond the bound what was gathered goes before, and the round is given up.
-        let gathered = self.relay_mut(&key).and_then(|relay| relay.round.take());
-        let mut run: Vec<GroupEntry> = Vec::new();
-        for entry in gathered.into_iter().flat_map(|round| round.gathered).chain(entries) {
-            if entry.moved.is_some() {
-                self.push(std::mem::take(&mut run));
-                self.publish_change(entry);
-            } else {
-                run.push(entry);
-            }
-        }
-        self.push(run);
-        if let Some(no) = round {
-            self.await_round(key, no);
-        }
-    }
-
-    /// The number of a round, if telling this group takes long enough for something to be committed meanwhile.
-    fn next_round(&mut self, key: &GroupKey) -> Option<u64> {
-        let least = limits::ROUND_FROM * self.threads.len();
-        self.relay(key).filter(|relay| relay.outlets.len() >= least)?;
-        self.rounds += 1;
-        Some(self.rounds)
-    }
-
-    /// Has each thread say when it has come round.
-    fn await_round(&mut self, key: GroupKey, no: u64) {
-        let relays = self.no;
-        let mut threads = 0;
-        for thread in &self.threads {
-            let (directory, key) = (self.directory.clone(), key.clone());
-            // Behind the sessions there, which were woken before.
-            let says = thread.spawn(async move {
-                directory.relays()[relays].insist(CameRound { key, round: no });
-            });
-            threads += usize::from(says);
-        }
-        match self.relay_mut(&key) {
-            Some(relay) if threads > 0 => {
-                relay.round = Some(Box::new(Round { no, threads, gathered: Vec::new() }));
-            }
-            _ => self.directory.tell_group(&key, TellingEnded(no)),
-        }
-    }
-
     /// Pushes entries of one group, in the order of its log, as one where nobody among its sessions sent any of them.
     fn push(&mut self, entries: Vec<GroupEntry>) {
         let Some(first) = entries.first() else { return };
@@ -634,13 +524,7 @@ impl RelayActor {
     }
 
     fn begin(&mut self, key: GroupKey) -> u32 {
-        let relay = Relay {
-            key: key.clone(),
-            head: Seq::ZERO,
-            outlets: Vec::new(),
-            read: None,
-            round: None,
-        };
+        let relay = Relay { key: key.clone(), head: Seq::ZERO, outlets: Vec::new(), read: None };
         let place = match self.free.pop() {
             Some(place) => {
                 self.relays[place as usize] = Some(relay);
@@ -658,9 +542,6 @@ impl RelayActor {
 
     fn end(&mut self, place: u32) {
         let Some(relay) = self.relays[place as usize].take() else { return };
-        if let Some(round) = &relay.round {
-            self.directory.tell_group(&relay.key, TellingEnded(round.no));
-        }
         for outlet in &relay.outlets {
             if let Some(places) = self.subscriptions.get_mut(&outlet.no) {
                 places.retain(|own| *own != place);
