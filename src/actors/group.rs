@@ -161,7 +161,6 @@ pub struct GroupActor {
     /// Comes along with what is handed to the journal, so that its outcome gets back here.
     port: Option<Arc<GroupPort>>,
     log: Log,
-    effects: Vec<GroupEffect>,
     busy_at: Instant,
     /// Set once the registry was asked to end this actor.
     leaving: bool,
@@ -181,7 +180,6 @@ impl GroupActor {
                 port: None,
                 log: GroupLog::new(key.app, key.id.clone(), window_ms),
                 key,
-                effects: Vec::new(),
                 busy_at: Instant::now(),
                 leaving: false,
                 finishing: false,
@@ -310,10 +308,10 @@ impl GroupActor {
     }
 
     fn decide(&mut self, input: Input<Letter, Submitter, ChangeAsker>, ctx: &mut Context<Self>) {
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects: Vec<GroupEffect> = Vec::new();
         self.log.decide(self.shared().node.now(), input, &mut effects);
         let mut not_handed: Vec<(Seq, ClientMsgId, Refusal)> = Vec::new();
-        for effect in effects.drain(..) {
+        for effect in effects {
             match effect {
                 Effect::Tell { waiter, reply_to, key, verdict } => {
                     let conversation = Conversation::Group(self.key.id.clone());
@@ -343,7 +341,6 @@ impl GroupActor {
                 Effect::Heard { group, refused } => self.heard(group, refused),
             }
         }
-        self.effects = effects;
         for (seq, key, why) in not_handed {
             self.decide(Input::NotHanded { seq, key, why }, ctx);
         }
@@ -356,6 +353,8 @@ impl GroupActor {
         if !self.log.is_settled() {
             return;
         }
+        // Most groups are awake and silent most of the time, and there are many of them.
+        self.log.rest();
         if self.finishing {
             ctx.stop();
         }

@@ -181,6 +181,11 @@ impl<L: Clone + Eq + Hash, R> Intake<L, R> {
         self.pending.is_empty()
     }
 
+    /// Gives back the room of sends that waited.
+    pub fn rest(&mut self) {
+        self.pending.shrink_to_fit();
+    }
+
     /// A session passes a send on.
     pub fn submit(
         &mut self,

@@ -343,6 +343,15 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             && !matches!(self.gate, Gate::Loading)
     }
 
+    /// Gives back the room of what was under way; to be called when nothing is.
+    pub fn rest(&mut self) {
+        self.intake.rest();
+        self.unsettled.shrink_to_fit();
+        self.waiting.shrink_to_fit();
+        self.looking.shrink_to_fit();
+        self.asked.shrink_to_fit();
+    }
+
     /// Whether it was looked for and is not there.
     pub fn is_absent(&self) -> bool {
         matches!(self.gate, Gate::Open) && self.group.is_none()
