@@ -475,8 +475,8 @@ async fn give_memory_back(engine: Engine) {
         most = most.max(connections);
         if most - connections >= limits::MEMORY_AFTER_CONNECTIONS {
             most = connections;
-            // It takes the allocator's locks for a while, in which this thread has other things to do.
-            let _ = tokio::task::spawn_blocking(child::give_memory_back).await;
+            // Milliseconds of each thread, rarely.
+            engine.on_each_thread(child::give_memory_back);
         }
     }
 }

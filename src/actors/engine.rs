@@ -235,6 +235,13 @@ impl Engine {
         self.shared.arbiters[next % self.shared.arbiters.len()].spawn_fn(begin);
     }
 
+    /// Has each thread of the actors do something, soon.
+    pub fn on_each_thread(&self, act: fn()) {
+        for arbiter in &self.shared.arbiters {
+            arbiter.spawn_fn(act);
+        }
+    }
+
     /// Whether all writers have a connection to the store, and when that changes.
     pub async fn watch_writers(&self, mut tell: impl FnMut(bool)) {
         let mut up = self.shared.writers.up.subscribe();

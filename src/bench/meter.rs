@@ -383,7 +383,9 @@ mod tests {
 
             assert_eq!((usage.server_cpu, usage.postgres_cpu), (Duration::ZERO, Duration::ZERO));
             assert!(usage.others_cores > 0.1 && usage.disturbance().disturbed, "{usage:?}");
-            assert!(usage.others.iter().any(|busy| busy.who == "sh"), "{usage:?}");
+            // Named, unless as many as are named were busier.
+            let is_named = usage.others.iter().any(|busy| busy.who == "sh");
+            assert!(is_named || usage.others.len() == NAMED, "{usage:?}");
         }
     }
 

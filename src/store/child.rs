@@ -3,7 +3,7 @@
 //! The only file with unsafe code. What runs between fork and exec uses system calls alone: no allocation, no lock.
 #![allow(
     unsafe_code,
-    reason = "fork, prctl, kill and malloc_trim have no safe form in the standard library"
+    reason = "fork, prctl, kill and the allocator's collection have no safe form in the standard library"
 )]
 
 use std::io;
@@ -45,14 +45,11 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Gives memory that is free inside the process back to the system, which the GNU allocator does by itself only where the
-/// free part is the last.
+/// Gives back to the system what is free of the memory that this thread took. The allocator keeps memory by threads, and
+/// does so by itself only when a thread goes on taking.
 pub fn give_memory_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: takes no pointer, and the allocator takes its own locks.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    // SAFETY: takes no pointer; the allocator's own threads keep apart.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// Raises our own limit of open files to the highest that the system allows, and returns it.
