@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::ServerHandle;
+use actix_web::web::ServiceConfig;
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actors::{Engine, EngineSettings, ReadReceipts};
 use crate::cluster;
 use crate::config::{Settings, SettingsError, Switch};
-use crate::http::inside::{self, Readiness};
+use crate::http::inside::{self, Readiness, Trim};
 use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
 use crate::ids::{ApiKeyId, AppId, NodeId, UnixMs};
@@ -211,7 +212,8 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let inside_address = inner.address();
     let readiness = Readiness::default();
     readiness.tell(SERVING, false, Some("starting"));
-    let inside = serve_inside(inner, &readiness, metrics)?;
+    let trim = Trim::default();
+    let inside = serve_inside(inner, &readiness, &trim, metrics)?;
 
     let name = format!("rookery:{node}");
     let choice = choice(&settings, loss)?;
@@ -231,6 +233,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
                 folder: folder.clone(),
                 settings,
                 readiness,
+                trim,
                 progress: progress.clone(),
             };
             let (http, tcp) = (outer.address(), native.address());
@@ -265,6 +268,7 @@ struct Node {
     folder: Arc<DataFolder>,
     settings: Settings,
     readiness: Readiness,
+    trim: Trim,
     progress: Progress,
 }
 
@@ -312,6 +316,7 @@ impl Node {
                 cannot_listen("tcp", &tcp_address.ip().to_string(), tcp_address.port(), error)
             })?;
         let trimming = tokio::spawn(give_memory_back(engine.clone()));
+        self.trim.set(engine.clone());
         self.readiness.tell(SERVING, true, None);
         tell_ready(demo);
 
@@ -445,14 +450,16 @@ fn cannot_listen(section: &'static str, host: &str, port: u16, error: io::Error)
 fn serve_inside(
     port: BoundPort,
     readiness: &Readiness,
+    trim: &Trim,
     metrics: PrometheusHandle,
 ) -> Result<ServerHandle, ServeError> {
-    let (readiness, shown) = (readiness.clone(), metrics.clone());
+    let (readiness, trim, shown) = (readiness.clone(), trim.clone(), metrics.clone());
     let address = port.address();
-    let server = http::serve_inside(port, move |config| inside::routes(config, &readiness, &shown))
-        .map_err(|error| {
-            cannot_listen("inside", &address.ip().to_string(), address.port(), error)
-        })?;
+    let routes =
+        move |config: &mut ServiceConfig| inside::routes(config, &readiness, &trim, &shown);
+    let server = http::serve_inside(port, routes).map_err(|error| {
+        cannot_listen("inside", &address.ip().to_string(), address.port(), error)
+    })?;
     let handle = server.handle();
     tokio::spawn(server);
     tokio::spawn(async move {
@@ -476,7 +483,7 @@ async fn give_memory_back(engine: Engine) {
         if most - connections >= limits::MEMORY_AFTER_CONNECTIONS {
             most = connections;
             // Milliseconds of each thread, rarely.
-            engine.on_each_thread(child::give_memory_back);
+            engine.on_each_thread(child::give_memory_back).await;
         }
     }
 }

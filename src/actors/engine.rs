@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::apps::Apps;
 use super::cursors::CursorActor;
@@ -235,10 +235,20 @@ impl Engine {
         self.shared.arbiters[next % self.shared.arbiters.len()].spawn_fn(begin);
     }
 
-    /// Has each thread of the actors do something, soon.
-    pub fn on_each_thread(&self, act: fn()) {
-        for arbiter in &self.shared.arbiters {
-            arbiter.spawn_fn(act);
+    /// Has each thread of the actors do something, and resolves when all have.
+    pub async fn on_each_thread(&self, act: fn()) {
+        let acting = self.shared.arbiters.iter().filter_map(|arbiter| {
+            let (done, wait) = oneshot::channel();
+            let act = move || {
+                act();
+                // Nobody waits any more.
+                let _ = done.send(());
+            };
+            arbiter.spawn_fn(act).then_some(wait)
+        });
+        for wait in acting.collect::<Vec<_>>() {
+            // Fails when its thread has ended.
+            let _ = wait.await;
         }
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Node, ServeError, choice, prepare_default_app, prepare_tables};
 use crate::actors::Engine;
 use crate::config::Settings;
-use crate::http::inside::Readiness;
+use crate::http::inside::{Readiness, Trim};
 use crate::ids::NodeId;
 use crate::store::connect::{Connector, MessageLoss};
 use crate::store::embedded::Progress;
@@ -49,6 +49,7 @@ pub async fn with_engine<T>(
         folder,
         settings,
         readiness: Readiness::default(),
+        trim: Trim::default(),
         progress,
     };
     let done = node.work(&database, work).await;

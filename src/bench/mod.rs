@@ -107,7 +107,11 @@ async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport
     if let Workload::Append(options) = workload {
         return appended(common, options).await;
     }
-    let mut target = Target::open(common, &[]).await?;
+    let env: &[_] = match workload {
+        Workload::Idle(_) => &[target::SMALL_PAGES],
+        _ => &[],
+    };
+    let mut target = Target::open(common, env).await?;
     let report = tokio::select! {
         report = measure(workload, common, &mut target) => report,
         stopped = stop_asked() => Err(stopped),

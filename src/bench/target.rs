@@ -10,7 +10,9 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 use super::errors::BenchError;
+use super::load::http::Http;
 use super::load::link::Way;
+use super::meter;
 use super::options::Common;
 use crate::app::{self, commands};
 use crate::client::raw::Transport;
@@ -33,6 +35,10 @@ const TOKEN_S: u64 = 86_400;
 const LOG_FILES: u32 = 32;
 /// Lines of the server's log that are kept to explain why it ended.
 const LINES_KEPT: usize = 20;
+
+/// Has the allocator ask for no huge pages, with which memory is told in pieces of 2 MB: what a few hundred sessions hold
+/// would be lost in them.
+pub const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
 
 /// Limits of an own server that a load may reach: they protect a server of strangers, and this one has none.
 const RAISED: [(&str, &str); 3] = [
@@ -105,6 +111,18 @@ impl Target {
     /// The process of an own server.
     pub fn server_pid(&self) -> Option<u32> {
         self.own.as_ref()?.child.id()
+    }
+
+    /// What an own server holds in memory, in bytes, once it has given back what it can spare: the allocator keeps what came
+    /// before for what comes next, which would seem to take nothing.
+    pub async fn memory(&self) -> Result<f64, BenchError> {
+        if let Some(inside) = &self.inside {
+            let failed = BenchError::system("the server gives no memory back");
+            let trimmed =
+                async { Http::open(inside, "").await?.ask("POST", "/trim", "").await.map(drop) };
+            trimmed.await.map_err(failed)?;
+        }
+        Ok(self.server_pid().and_then(meter::resident_bytes).unwrap_or_default() as f64)
     }
 
     /// The first process of an own server's private PostgreSQL.

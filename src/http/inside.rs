@@ -1,19 +1,20 @@
-//! The inside port: is it alive, is it ready, what does it count.
+//! The inside port: is it alive, is it ready, what does it count, and what of its memory can it spare.
 //!
-//! For operators, load balancers and collectors, never for the internet; it has no secrets and changes nothing.
+//! For operators, load balancers and collectors, never for the internet; it has no secrets and changes nothing that is kept.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use actix_web::http::header::ContentType;
-use actix_web::web::{Data, ServiceConfig, get, head, resource};
+use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpResponse, Responder};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 
-use crate::store::connect;
+use crate::actors::Engine;
+use crate::store::{child, connect};
 
 /// How long the database may take to answer before it counts as away.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
@@ -78,15 +79,34 @@ impl Readiness {
     }
 }
 
+/// Whose memory is given back when somebody asks for it: nobody's until there is an engine. Clones share it.
+#[derive(Clone, Default)]
+pub struct Trim(Arc<OnceLock<Engine>>);
+
+impl Trim {
+    /// The engine whose threads are asked from now on.
+    pub fn set(&self, engine: Engine) {
+        // Set once, by the one that starts the node; a second call would change nothing.
+        let _ = self.0.set(engine);
+    }
+}
+
 /// The routes of the inside port.
-pub fn routes(config: &mut ServiceConfig, readiness: &Readiness, metrics: &PrometheusHandle) {
+pub fn routes(
+    config: &mut ServiceConfig,
+    readiness: &Readiness,
+    trim: &Trim,
+    metrics: &PrometheusHandle,
+) {
     config
         .app_data(Data::new(readiness.clone()))
+        .app_data(Data::new(trim.clone()))
         .app_data(Data::new(metrics.clone()))
         // A probe may ask for the head alone.
         .service(resource("/healthz").route(get().to(healthz)).route(head().to(healthz)))
         .service(resource("/readyz").route(get().to(readyz)).route(head().to(readyz)))
-        .service(resource("/metrics").route(get().to(render)));
+        .service(resource("/metrics").route(get().to(render)))
+        .service(resource("/trim").route(post().to(give_memory_back)));
 }
 
 /// Whoever answers is alive; this asks nobody, so that a database that is away gets no node restarted.
@@ -107,4 +127,13 @@ async fn render(metrics: Data<PrometheusHandle>) -> impl Responder {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(metrics.render())
+}
+
+/// For whoever measures, or has seen a storm pass: the allocator keeps what is free for whoever asks next.
+async fn give_memory_back(trim: Data<Trim>) -> impl Responder {
+    child::give_memory_back();
+    if let Some(engine) = trim.0.get() {
+        engine.on_each_thread(child::give_memory_back).await;
+    }
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
 }

@@ -15,6 +15,7 @@ use crate::bench::load::link::{Link, Way};
 use crate::bench::load::stamp::Stamp;
 use crate::bench::load::wire::{Frame, Send};
 use crate::bench::meter::{self, Meter};
+use crate::bench::target::SMALL_PAGES;
 use crate::bench::workload::Run;
 use crate::client::raw::Transport;
 use crate::protocol::codec::Codec;
@@ -40,9 +41,10 @@ pub struct BareServer {
 
 impl BareServer {
     /// Starts it. If this process dies, the kernel asks it to stop.
-    pub async fn start() -> Result<Self, BenchError> {
+    pub async fn start(env: &[(&str, &str)]) -> Result<Self, BenchError> {
         let program = std::env::current_exe().map_err(BenchError::system("where are we?"))?;
         let mut command = Command::new(program);
+        command.envs(env.iter().copied());
         command.args(["bench", "bare-server"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =
             child::spawn(command, None).map_err(BenchError::system("no bare server"))?;
@@ -155,7 +157,7 @@ async fn with_server<P: Player + 'static, T>(
     player: P,
     script: impl AsyncFnOnce(&BareServer, &Scene<P>) -> Result<T, BenchError>,
 ) -> Result<T, BenchError> {
-    let server = BareServer::start().await?;
+    let server = BareServer::start(&[]).await?;
     let links = server.connect(connections).await?;
     let script = async |scene: &Scene<P>| script(&server, scene).await;
     let told = crowd::play(links, player, run.began, script).await?.told;
@@ -165,7 +167,7 @@ async fn with_server<P: Player + 'static, T>(
 
 /// Resident bytes of the bare server for each of so many connections that say nothing.
 pub async fn idle_bytes(connections: usize) -> Result<Option<f64>, BenchError> {
-    let server = BareServer::start().await?;
+    let server = BareServer::start(&[SMALL_PAGES]).await?;
     // What the first connections bring with them is of the server and not of a connection.
     let first = server.connect(16).await?;
     let resident = || server.pid().and_then(meter::resident_bytes);

@@ -15,7 +15,6 @@ use crate::bench::figure::{Axis, Figure, Goal, Series, WorkloadReport};
 use crate::bench::load::link::{Link, Way};
 use crate::bench::load::people::{self, Person};
 use crate::bench::load::population::{Population, Size};
-use crate::bench::meter;
 use crate::bench::options::Common;
 use crate::bench::progress::Step;
 use crate::bench::raw::sockets;
@@ -106,7 +105,7 @@ pub async fn run(
     drop(people::log_in(target, &way, people::user(&run.prefix, "first", 0)?).await?);
     tokio::time::sleep(rest).await;
     let mut room = Room { target, way, rest, links: Vec::new(), alive: Instant::now() };
-    let server = room.memory();
+    let server = room.memory().await?;
 
     let step = progress.step("sessions of which a part is missing", 3 * partial as u64);
     let nobody = |role: &str| -> Result<Vec<UserId>, BenchError> {
@@ -115,12 +114,12 @@ pub async fn run(
     // What the first ones bring with them, such as threads' stocks of memory, is not that of those who come later.
     room.fill(&nobody("before")?, &step).await?;
     let [connected, logged_in] = room.fill_by_steps(nobody("plain")?, &step).await?;
-    let before = room.memory();
+    let before = room.memory().await?;
     room.fill(&in_groups_alone.users, &step).await?;
-    let in_groups = (room.memory() - before) / partial as f64;
+    let in_groups = (room.memory().await? - before) / partial as f64;
     drop(step);
 
-    let before = room.memory();
+    let before = room.memory().await?;
     let mut curve = Series {
         name: "resident memory".to_owned(),
         picture: "memory-over-sessions".to_owned(),
@@ -135,13 +134,13 @@ pub async fn run(
             room.fill(part, &step).await?;
             there += part.len();
             // Without those who came before.
-            let whole = server + room.memory() - before;
+            let whole = server + room.memory().await? - before;
             curve.points.push((there as f64, mebibytes(whole)));
         }
         room.heartbeat().await?;
         tokio::time::sleep(rest).await;
     }
-    let whole = (room.memory() - before) / size.users as f64;
+    let whole = (room.memory().await? - before) / size.users as f64;
     let holding = Holding { server, bare, connected, logged_in, in_groups, whole };
     report.figures.extend(holding.figures(size));
     report.series.push(curve);
@@ -152,7 +151,7 @@ pub async fn run(
     room.fill(&sleepers.users, &step).await?;
     drop(step);
     let Room { links, target, .. } = room;
-    report.figures.extend(sleepers.wake(&run, links, first, rest, || memory(target)).await?);
+    report.figures.extend(sleepers.wake(&run, links, first, rest, target).await?);
     Ok(report)
 }
 
@@ -200,11 +199,6 @@ fn mebibytes(bytes: f64) -> f64 {
     bytes / 1_048_576.0
 }
 
-/// What the server holds, in bytes.
-fn memory(target: &Target) -> f64 {
-    target.server_pid().and_then(meter::resident_bytes).unwrap_or_default() as f64
-}
-
 /// The sessions that are there. Who has come stays.
 struct Room<'a> {
     target: &'a Target,
@@ -217,8 +211,8 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    fn memory(&self) -> f64 {
-        memory(self.target)
+    async fn memory(&self) -> Result<f64, BenchError> {
+        self.target.memory().await
     }
 
     /// Logs these in, and waits until memory can be read.
@@ -233,7 +227,7 @@ impl Room<'_> {
         users: Vec<UserId>,
         step: &Step,
     ) -> Result<[f64; 2], BenchError> {
-        let (empty, count) = (self.memory(), users.len() as f64);
+        let (empty, count) = (self.memory().await?, users.len() as f64);
         let opening = users.iter().map(|_| Link::open(&self.way));
         let links: Vec<Link> = futures_util::stream::iter(opening)
             .buffered(AT_ONCE)
@@ -241,7 +235,7 @@ impl Room<'_> {
             .await
             .map_err(BenchError::system("no connection"))?;
         tokio::time::sleep(CONNECTED_REST).await;
-        let connected = (self.memory() - empty) / count;
+        let connected = (self.memory().await? - empty) / count;
         let target = self.target;
         let entering = links.into_iter().zip(users);
         let entering = entering.map(|(link, user)| people::enter(target, link, user));
@@ -249,7 +243,7 @@ impl Room<'_> {
             futures_util::stream::iter(entering).buffered(AT_ONCE).try_collect().await?;
         step.advance(people.len() as u64);
         self.take(people).await?;
-        Ok([connected, (self.memory() - empty) / count])
+        Ok([connected, (self.memory().await? - empty) / count])
     }
 
     async fn take(&mut self, people: Vec<Person>) -> Result<(), BenchError> {

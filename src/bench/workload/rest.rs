@@ -90,7 +90,7 @@ async fn measure(run: &Run<'_>, options: &Rest, key: &str) -> Result<WorkloadRep
     report.proof = prove(run, &mut lanes).await?;
     drop(lanes);
 
-    let server = BareServer::start().await?;
+    let server = BareServer::start(&[]).await?;
     let mut lanes = Vec::new();
     for number in 0..options.connections {
         lanes.push(Lane::open(run, server.address(), key, number).await?);

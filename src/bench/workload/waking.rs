@@ -23,7 +23,7 @@ use crate::protocol::codec::Codec;
 /// All these groups are of so many users at most, so that the first ones make room in all their buffers.
 const USERS: usize = 1_000;
 /// With how many members, and how many of them.
-const SETS: [(usize, usize); 3] = [(10, 1_000), (100, 300), (1_000, 40)];
+const SETS: [(usize, usize); 3] = [(10, 2_000), (100, 500), (1_000, 40)];
 /// Of so many groups that are counted one more is woken before.
 const COUNTED: usize = 4;
 /// Users at once who make groups.
@@ -112,7 +112,7 @@ impl Sleepers {
         Ok(())
     }
 
-    /// Wakes them, set by set, and says what `memory`, in bytes, rose by for each.
+    /// Wakes them, set by set, and says by what the server's memory, in bytes, rose for each.
     ///
     /// Of `links` those from `first` on are the users', in their order; the others stay online meanwhile. Memory is read when
     /// the server has had `rest`.
@@ -122,7 +122,7 @@ impl Sleepers {
         mut links: Vec<Link>,
         first: usize,
         rest: Duration,
-        memory: impl Fn() -> f64,
+        target: &Target,
     ) -> Result<Vec<Figure>, BenchError> {
         let mut figures = Vec::new();
         for set in &self.sets {
@@ -132,10 +132,10 @@ impl Sleepers {
             let played = crowd::play(links, player, run.began, async |scene: &Scene<Replies>| {
                 self.write_to(scene, first, *set, 0..set.warm()).await?;
                 scene.run_for(rest).await;
-                let before = memory();
+                let before = target.memory().await?;
                 self.write_to(scene, first, *set, set.warm()..set.warm() + set.count).await?;
                 scene.run_for(rest).await;
-                Ok((memory() - before) / set.count as f64)
+                Ok((target.memory().await? - before) / set.count as f64)
             })
             .await?;
             links = played.links;

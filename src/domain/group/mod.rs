@@ -302,7 +302,8 @@ pub struct GroupLog<P, R, C> {
     /// Rises with each change, of ours or another's, so that a look-up that began before is not believed.
     changes: u64,
     asked: VecDeque<Asked<C>>,
-    under_way: Option<UnderWay<C>>,
+    /// On the heap: most groups, most of the time, have none, and it is a third of all that one holds.
+    under_way: Option<Box<UnderWay<C>>>,
     /// Rows that the journal handed back, of which it is not yet told that they were heard of.
     unheard: usize,
 }
@@ -769,7 +770,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
                 by: asked.by,
                 targets: asked.change.targets().to_vec(),
             });
-            self.under_way = Some(UnderWay { asked, planned: None });
+            self.under_way = Some(Box::new(UnderWay { asked, planned: None }));
         }
     }
 
@@ -794,7 +795,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
                 self.unsettled.push_back((place.seq, Unsettled::Change(key)));
                 self.gate = Gate::Changing;
                 let planned = Some((edit.clone(), notice.clone()));
-                self.under_way = Some(UnderWay { planned, ..under_way });
+                self.under_way = Some(Box::new(UnderWay { planned, ..*under_way }));
                 effects.push(Effect::Commit { place, by, by_id, key, edit, notice });
             }
             Ok(None) => {
@@ -853,7 +854,9 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     /// The change that was under way is committed.
     fn changed(&mut self, seq: Seq, effects: &mut Vec<Effect<P, R, C>>) {
         self.changes += 1;
-        let Some(UnderWay { asked, planned: Some((edit, notice)) }) = self.under_way.take() else {
+        let Some(UnderWay { asked, planned: Some((edit, notice)) }) =
+            self.under_way.take().map(|under_way| *under_way)
+        else {
             return;
         };
         self.members.extend(&edit.add);
