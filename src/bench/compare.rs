@@ -4,11 +4,13 @@
 //! than about us. Bytes are compared as they are: memory depends on no other's load. A run is judged only if nobody else
 //! used the machine, and a workload only if it had the same sizes.
 
-use super::figure::{Better, Figure, Report};
+use super::figure::{Better, Figure, Goal, Of, Report};
 use super::report::{number, others, percent, table};
 
 /// So many bytes more are none: memory is had in pages, and shared by those who are counted.
 const SAME_BYTES: f64 = 512.0;
+/// Nor is this share of what the figure must be: one that was kept at nothing may come out at a little.
+const SAME_SHARE: f64 = 0.05;
 
 /// What is said of a run beside a report that was kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +64,8 @@ pub struct Row {
     pub before: f64,
     /// In the run.
     pub now: f64,
+    /// Whether these are ratios.
+    pub is_ratio: bool,
     /// By how many percent it may be worse.
     pub tolerance: u32,
     /// Whether it is worse by more than that.
@@ -94,9 +98,17 @@ impl Comparison {
         let share = f64::from(tolerance) / 100.0;
         let has_fallen = match kept.better {
             Better::Higher => now < before * (1.0 - share),
-            Better::Lower => now > before + (before * share).max(SAME_BYTES),
+            Better::Lower => {
+                let must = match kept.goal {
+                    Some(Goal { must, of: Of::Value, .. }) => must,
+                    _ => 0.0,
+                };
+                now > before + (before * share).max(SAME_BYTES).max(must * SAME_SHARE)
+            }
         };
-        self.rows.push(Row { name: kept.name.clone(), before, now, tolerance, has_fallen });
+        let is_ratio = kept.ratio().is_some();
+        let name = kept.name.clone();
+        self.rows.push(Row { name, before, now, is_ratio, tolerance, has_fallen });
     }
 
     /// Whether something was compared, and nothing has fallen, is missing or was measured otherwise.
@@ -113,9 +125,11 @@ impl Comparison {
     fn table(&self) -> String {
         let told = |row: &Row| {
             let said = if row.has_fallen { "FALLEN" } else { "holds" };
-            // Bytes are many, and ratios hardly above one.
-            let shown = if row.before > 100.0 { number } else { percent };
-            let change = format!("{:+.0} %", (row.now / row.before - 1.0) * 100.0);
+            let shown = if row.is_ratio { percent } else { number };
+            let change = match row.before {
+                before if before > 0.0 => format!("{:+.0} %", (row.now / before - 1.0) * 100.0),
+                _ => String::new(),
+            };
             let allowed = format!("{} %", row.tolerance);
             let (before, now) = (shown(row.before), shown(row.now));
             vec![row.name.clone(), before, now, change, allowed, said.to_owned()]
@@ -144,6 +158,9 @@ impl Comparison {
 
 /// What of a figure means the same on another day: its ratio, or bytes.
 fn comparable(figure: &Figure) -> Option<f64> {
+    if figure.is_difference {
+        return None;
+    }
     figure.ratio().or_else(|| (figure.unit == "bytes").then_some(figure.value))
 }
 
@@ -202,6 +219,25 @@ mod tests {
         let table = comparison.table();
         assert!(table.contains("MISSING"), "{table}");
         assert!(table.contains("1 figures compared: 1 hold, 0 have fallen; 1 missing"), "{table}");
+    }
+
+    #[test]
+    fn a_figure_that_was_kept_at_nothing_may_come_out_at_a_little_of_what_it_must_be() {
+        let reader = |bytes| memory(bytes).with_goal(Goal::value(2_000_000.0, 1_000_000.0));
+
+        assert!(holds(reader(0.0), reader(90_000.0)));
+        assert!(!holds(reader(0.0), reader(110_000.0)));
+    }
+
+    #[test]
+    fn what_is_left_of_another_figure_is_not_compared() {
+        let part = |bytes| memory(bytes).as_difference();
+        let kept = report(vec![part(-3_000.0), rate(1.0, 2.0)]);
+
+        let comparison = Comparison::of(&kept, &report(vec![part(9_000.0), rate(1.0, 2.0)]), 20);
+
+        assert_eq!(comparison.rows.len(), 1);
+        assert!(comparison.holds());
     }
 
     #[test]

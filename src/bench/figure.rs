@@ -117,6 +117,10 @@ pub struct Figure {
     /// By how many percent it may be worse when it is compared, if it varies more than most from run to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<u32>,
+    /// Whether it is what is left of another figure when a third is taken away: too small beside the variation of both to be
+    /// compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_difference: bool,
 }
 
 impl Figure {
@@ -132,7 +136,8 @@ impl Figure {
 
     fn new(name: &str, what: &str, (value, unit): (f64, &str), better: Better) -> Self {
         let (name, what, unit) = (name.to_owned(), what.to_owned(), unit.to_owned());
-        Self { name, what, value, unit, better, limit: None, goal: None, tolerance: None }
+        let (limit, goal, tolerance, is_difference) = (None, None, None, false);
+        Self { name, what, value, unit, better, limit, goal, tolerance, is_difference }
     }
 
     /// With the raw limit that was measured in the same run, in the figure's unit.
@@ -148,6 +153,11 @@ impl Figure {
     /// With by how many percent it may be worse when it is compared.
     pub fn tolerating(self, percent: u32) -> Self {
         Self { tolerance: Some(percent), ..self }
+    }
+
+    /// As what is left of another when a third is taken away.
+    pub fn as_difference(self) -> Self {
+        Self { is_difference: true, ..self }
     }
 
     /// The figure divided by its limit; `None` without a limit, or with one of nothing.

@@ -183,11 +183,11 @@ impl Holding {
             bytes("connected", "of it for a connection before its login", connected),
         ];
         let what = "of it for being logged in, without groups and pairs";
-        figures.push(bytes("login", what, logged_in - connected));
+        figures.push(bytes("login", what, logged_in - connected).as_difference());
         let what = format!("of it for {} groups", size.groups);
-        figures.push(bytes("groups", &what, in_groups - logged_in));
+        figures.push(bytes("groups", &what, in_groups - logged_in).as_difference());
         let what = format!("of it for {} pairs", size.pairs);
-        figures.push(bytes("pairs", &what, whole - in_groups));
+        figures.push(bytes("pairs", &what, whole - in_groups).as_difference());
         let what = "for an idle WebSocket in a bare server";
         figures.extend(bare.map(|bare| bytes("bare", what, bare)));
         figures.push(bytes("server", "resident memory without a session", server));
