@@ -339,6 +339,21 @@ number!(
     Fence
 );
 
+/// One start of one node: what envelopes are addressed to, and what owns shards and sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeRun {
+    /// The node.
+    pub node: NodeId,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+}
+
+impl fmt::Display for NodeRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.node, self.incarnation)
+    }
+}
+
 macro_rules! place {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
