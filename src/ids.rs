@@ -287,7 +287,7 @@ impl fmt::Display for ApiKeyId {
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub struct $name(i64);
 
         impl $name {
@@ -340,7 +340,7 @@ number!(
 );
 
 /// One start of one node: what envelopes are addressed to, and what owns shards and sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeRun {
     /// The node.
     pub node: NodeId,

@@ -278,6 +278,14 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(3);
 /// When the last renewal is older than this, no message id is minted.
 pub const LEASE_TRUSTED_FOR: Duration = Duration::from_secs(8);
+/// Users of a node that is gone whose sessions one statement ends.
+pub const SESSIONS_BURIED_AT_ONCE: usize = 1_000;
+/// Shards that a node which leaves gives away in one statement.
+pub const SHARDS_GIVEN_AT_ONCE: usize = 256;
+/// Shards that a node gives to one with fewer, at each renewal.
+pub const SHARDS_SHARED_AT_ONCE: usize = 64;
+/// How soon after a look at who owns which shard the next one is taken, at most.
+pub const OWNERS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
 /// Shards of other nodes that one statement claims.
 pub const SHARDS_CLAIMED_AT_ONCE: usize = 32;
 /// Node numbers inside message ids.

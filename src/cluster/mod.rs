@@ -5,4 +5,5 @@
 
 pub mod node;
 pub mod ownership;
+pub mod peers;
 pub mod presence;

@@ -1,21 +1,24 @@
 //! The node's lease, its shards, the database's clock, message ids, and the epoch of the store.
 //!
-//! A keeper renews the lease on a connection of its own, and claims shards behind each renewal. When the last renewal is
-//! too old no id is minted, for another node may have been given our number, and no shard is ours until the next one.
+//! A keeper renews the lease on a connection of its own. Behind each renewal it claims the shards of nodes that are gone,
+//! does for them what they can no longer do, and shares its own with whoever has fewer. When the last renewal is too old no
+//! id is minted, for another node may have been given our number, and no shard is ours until the next one. A lease that had
+//! run out counts again only when whoever keeps sessions here has looked which of them others ended meanwhile.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::ownership::Ownership;
+use super::peers::Peers;
 use crate::domain::epoch::HighWater;
 use crate::domain::snowflake::Snowflakes;
-use crate::ids::{Epoch, Incarnation, MessageId, NodeId, UnixMs};
+use crate::ids::{Epoch, Incarnation, MessageId, NodeId, NodeRun, UnixMs};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::connect::Connector;
@@ -46,6 +49,16 @@ pub struct Node {
     mark_file: HighWaterFile,
     epoch: watch::Sender<Epoch>,
     ownership: Ownership,
+    peers: Peers,
+    number: i16,
+    /// Wakes the keeper to look who owns what.
+    look: Notify,
+    /// How often the lease had run out when it was renewed.
+    lapses: watch::Sender<u64>,
+    /// Up to which of these it was looked what others did meanwhile.
+    lapses_seen: AtomicU64,
+    /// Set once the node claims no shards any more.
+    is_leaving: AtomicBool,
 }
 
 /// Why a node cannot go on.
@@ -76,8 +89,9 @@ impl Node {
         let joined = nodes::join(&pool, id).await?;
         sessions::over_of_node(&pool, id, joined.incarnation).await?;
         shards::claim_own(&client, id, joined.incarnation).await?;
-        let ownership = Ownership::default();
-        ownership.replace(&shards::owned(&client, id, joined.incarnation).await?);
+        let (ownership, peers) = (Ownership::default(), Peers::default());
+        let run = NodeRun { node: id, incarnation: joined.incarnation };
+        look(&client, run, &ownership, &peers).await?;
         let mark = HighWater {
             epoch: verified.epoch.as_str().to_owned(),
             identity: verified.identity,
@@ -97,6 +111,12 @@ impl Node {
             mark_file,
             epoch: watch::Sender::new(verified.epoch),
             ownership,
+            peers,
+            number: joined.number,
+            look: Notify::new(),
+            lapses: watch::Sender::new(0),
+            lapses_seen: AtomicU64::new(0),
+            is_leaving: AtomicBool::new(false),
         }))
     }
 
@@ -108,6 +128,58 @@ impl Node {
     /// Which start of the node this is.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Both.
+    pub fn run(&self) -> NodeRun {
+        NodeRun { node: self.id, incarnation: self.incarnation }
+    }
+
+    /// The number inside its message ids.
+    pub fn number(&self) -> i16 {
+        self.number
+    }
+
+    /// The other nodes.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Someone has learnt that shards have moved: the keeper looks at once.
+    pub fn look_at_owners(&self) {
+        self.look.notify_one();
+    }
+
+    /// How often the lease had run out when it was renewed, and when that happens again. Until [`Node::lapse_was_seen`] the
+    /// lease does not count.
+    pub fn lapses(&self) -> watch::Receiver<u64> {
+        self.lapses.subscribe()
+    }
+
+    /// Whoever keeps sessions here has looked which of them others ended until the lease was renewed for the `lapse`th time
+    /// after it had run out.
+    pub fn lapse_was_seen(&self, lapse: u64) {
+        self.lapses_seen.fetch_max(lapse, Ordering::AcqRel);
+    }
+
+    /// Gives all shards to other nodes, if there are any, and claims none from now on. Returns how many were given.
+    pub async fn hand_over(&self) -> Result<usize, StoreError> {
+        self.is_leaving.store(true, Ordering::Release);
+        if !self.peers.are_there() {
+            return Ok(0);
+        }
+        let client = self.connector.open().await?;
+        let mut given = 0;
+        loop {
+            let most = limits::SHARDS_GIVEN_AT_ONCE;
+            let now = in_time(shards::hand_over(&client, self.run(), 0, most)).await?;
+            given += now;
+            if now < most {
+                break;
+            }
+        }
+        look(&client, self.run(), &self.ownership, &self.peers).await?;
+        Ok(given)
     }
 
     /// Which shards are ours.
@@ -131,7 +203,11 @@ impl Node {
         Some((0..count).map(|_| ids.mint(now)).collect())
     }
 
-    fn holds_lease(&self) -> bool {
+    /// Whether nobody can have taken this node for gone.
+    pub fn holds_lease(&self) -> bool {
+        if self.lapses_seen.load(Ordering::Acquire) < *self.lapses.borrow() {
+            return false;
+        }
         let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(renewed) < limits::LEASE_TRUSTED_FOR
     }
@@ -217,17 +293,31 @@ impl Node {
                     Err(error) => tracing::warn!(%error, "the daily partitions could not be made"),
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause.saturating_sub(renewed.elapsed())) => {}
-                () = stop.cancelled() => return Ok(()),
+            let next = tokio::time::sleep(pause.saturating_sub(renewed.elapsed()));
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    () = &mut next => break,
+                    () = stop.cancelled() => return Ok(()),
+                    () = self.look.notified() => {}
+                }
+                if let Some(client) = &client {
+                    let looked = look(client, self.run(), &self.ownership, &self.peers);
+                    if let Err(error) = in_time(looked).await {
+                        tracing::debug!(%error, "it could not be looked who owns which shard");
+                    }
+                }
+                // However often somebody asks.
+                tokio::time::sleep(limits::OWNERS_LOOKED_AT_EVERY).await;
             }
         }
     }
 
-    /// Claims the shards of nodes that are gone, then learns from the store which are ours.
+    /// Claims the shards of nodes that are gone, does what is left to do for them, shares with those that have fewer, and
+    /// learns from the store who owns what.
     async fn claim(&self, client: &Client) -> Result<(), StoreError> {
         let since = Instant::now();
-        loop {
+        while !self.is_leaving.load(Ordering::Acquire) {
             // Whoever renewed its lease all that time would have been seen by others too: they are gone, not we.
             let held_for = limits::LEASE;
             let claimed = shards::claim_dead(client, self.id, self.incarnation, held_for).await?;
@@ -240,7 +330,23 @@ impl Node {
                 break;
             }
         }
-        self.ownership.replace(&shards::owned(client, self.id, self.incarnation).await?);
+        look(client, self.run(), &self.ownership, &self.peers).await?;
+        // Sends that wait for a new owner go before what is left of the former one, and of a fair share.
+        while let Some(buried) = nodes::bury(client, self.run(), limits::LEASE).await? {
+            let nodes::Buried { node, ended, is_done } = buried;
+            tracing::info!(%node, ended, is_done, "the sessions of a node that is gone were ended");
+            if since.elapsed() >= limits::LEASE_RENEWED_EVERY {
+                break;
+            }
+        }
+        if self.peers.are_there() && !self.is_leaving.load(Ordering::Acquire) {
+            let most = limits::SHARDS_SHARED_AT_ONCE;
+            let given = shards::share(client, self.run(), limits::LEASE, most).await?;
+            if given > 0 {
+                tracing::info!(given, "shards were given to a node that has fewer");
+                look(client, self.run(), &self.ownership, &self.peers).await?;
+            }
+        }
         Ok(())
     }
 
@@ -258,6 +364,10 @@ impl Node {
         let Some(renewed) = nodes::renew(open, self.id, self.incarnation, held).await? else {
             return Ok(false);
         };
+        if renewed.has_lapsed {
+            tracing::warn!("the node's lease had run out");
+            self.lapses.send_modify(|lapses| *lapses += 1);
+        }
         let answered = self.start.elapsed();
         let middle_ms = i64::try_from((asked + answered).as_millis() / 2).unwrap_or_default();
         self.origin_ms.store(renewed.now.get() - middle_ms, Ordering::Relaxed);
@@ -277,6 +387,20 @@ impl Node {
         }
         Ok(true)
     }
+}
+
+/// Learns from the store who is there and who owns what.
+async fn look(
+    client: &Client,
+    own: NodeRun,
+    ownership: &Ownership,
+    peers: &Peers,
+) -> Result<(), StoreError> {
+    let owners = shards::owners(client).await?;
+    let ours = owners.iter().filter(|it| it.owner == own).map(|it| (it.shard, it.epoch));
+    ownership.replace(&ours.collect::<Vec<_>>());
+    peers.replace(nodes::live(client, own.node).await?, &owners);
+    Ok(())
 }
 
 /// Awaits the store for as long as a statement may take.

@@ -1,17 +1,22 @@
-//! The board: who is there, in this process, for anyone to read; and whose presence may have changed since it was told.
+//! The board: who is there, here and on other nodes, for anyone to read; and whose presence may have changed since it was
+//! told.
 //!
 //! What is written is written under the user's entry, by rules that do not mind the order in which things come. Never
 //! tells anyone anything.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use tokio::sync::Notify;
 
-use crate::domain::presence::{Now, Presence, Seen, Viewer};
-use crate::ids::{AppId, LoginNo, UnixMs, UserId, UserNo};
+use crate::domain::presence::{Now, Presence, Profile, Seen, There, Viewer};
+use crate::ids::{AppId, LoginNo, NodeRun, UnixMs, UserId, UserNo};
 
 /// Who is there. It has an entry for each user with a device, and for those who left until that was told and stored; the
 /// queues name each of them once at most.
@@ -22,6 +27,25 @@ pub struct Board {
     moved: Mutex<VecDeque<(Instant, UserNo)>>,
     /// Of whom the store has yet to be asked.
     unknown: Mutex<VecDeque<UserNo>>,
+    /// Whether other nodes want to hear who is here.
+    has_listeners: AtomicBool,
+    /// Who is here in another way than other nodes were told last.
+    untold: Mutex<VecDeque<UserNo>>,
+    /// Woken when `untold` names somebody.
+    untold_came: Notify,
+}
+
+/// Who is at one node, as that tells the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// The user.
+    pub user: UserNo,
+    /// The same by name; none where no device is left.
+    pub of: Option<(AppId, UserId)>,
+    /// The devices with a session there.
+    pub devices: Vec<There>,
+    /// What the user says of themselves, once that node has read it.
+    pub profile: Option<Profile>,
 }
 
 struct Entry {
@@ -34,6 +58,10 @@ struct Entry {
     ahead: Ahead,
     /// Whether `moved` names it.
     has_moved: bool,
+    /// Whether `untold` names it.
+    is_untold: bool,
+    /// Whether a device had a session here since the entry was made.
+    was_here: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -85,17 +113,87 @@ impl Board {
         (app, id): (AppId, &UserId),
         change: impl FnOnce(&mut Presence),
     ) {
-        let mut is_new = false;
-        let mut entry = self.users.entry(user).or_insert_with(|| {
-            is_new = true;
-            let presence = Presence::default();
-            let ahead = Ahead::default();
-            Entry { app, id: id.clone(), presence, told: None, ahead, has_moved: false }
-        });
-        if is_new {
+        let mut entry = self.users.entry(user).or_insert_with(|| Entry::new(app, id));
+        if !std::mem::replace(&mut entry.was_here, true) {
             lock(&self.unknown).push_back(user);
         }
         self.change(user, &mut entry, change);
+    }
+
+    /// What another node says of a user's devices there; the user is put on the board if need be.
+    pub fn told_by(&self, node: NodeRun, told: Whereabouts, now: Now) {
+        let Whereabouts { user, of, devices, profile } = told;
+        let of = of.filter(|_| !devices.is_empty());
+        let change = |presence: &mut Presence| {
+            if let Some(profile) = profile {
+                presence.know(profile, now);
+            }
+            presence.told_by(node, devices, now);
+        };
+        match of {
+            Some((app, id)) => {
+                let mut entry = self.users.entry(user).or_insert_with(|| Entry::new(app, &id));
+                self.change(user, &mut entry, change);
+            }
+            None => self.rewrite(user, change),
+        }
+    }
+
+    /// The other nodes at which the user has a device.
+    pub fn elsewhere(&self, user: UserNo) -> SmallVec<[NodeRun; 2]> {
+        let Some(entry) = self.users.get(&user) else { return SmallVec::new() };
+        let mut nodes: SmallVec<[NodeRun; 2]> = entry.presence.nodes().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// Whether the user has a device at another node.
+    pub fn is_elsewhere(&self, user: UserNo) -> bool {
+        self.users.get(&user).is_some_and(|entry| entry.presence.nodes().next().is_some())
+    }
+
+    /// Other nodes want to hear who is here from now on, or not any more.
+    pub fn set_listeners(&self, has_listeners: bool) {
+        self.has_listeners.store(has_listeners, Ordering::Release);
+    }
+
+    /// Those who are here, for a node that knows of nobody yet.
+    pub fn all_here(&self) -> Vec<UserNo> {
+        let here = self.users.iter().filter(|entry| entry.presence.here().next().is_some());
+        here.map(|entry| *entry.key()).collect()
+    }
+
+    /// What there is to tell other nodes of a user.
+    pub fn whereabouts(&self, user: UserNo) -> Whereabouts {
+        let nowhere = Whereabouts { user, of: None, devices: Vec::new(), profile: None };
+        self.users.get(&user).map_or(nowhere, |entry| Whereabouts {
+            user,
+            of: Some((entry.app, entry.id.clone())),
+            devices: entry.presence.here().cloned().collect(),
+            profile: entry.presence.profile().cloned(),
+        })
+    }
+
+    /// Waits until there are users of whom other nodes have to hear, and takes some; at most so many.
+    pub async fn take_untold(&self, most: usize) -> Vec<UserNo> {
+        loop {
+            let came = self.untold_came.notified();
+            let users: Vec<UserNo> = {
+                let mut untold = lock(&self.untold);
+                let most = most.min(untold.len());
+                untold.drain(..most).collect()
+            };
+            for user in &users {
+                if let Some(mut entry) = self.users.get_mut(user) {
+                    entry.is_untold = false;
+                }
+            }
+            if !users.is_empty() {
+                return users;
+            }
+            came.await;
+        }
     }
 
     /// Changes the presence of a user who is on the board.
@@ -108,8 +206,19 @@ impl Board {
     fn change(&self, user: UserNo, entry: &mut Entry, change: impl FnOnce(&mut Presence)) {
         let before = entry.presence.clone();
         change(&mut entry.presence);
-        if entry.presence != before {
-            self.note(user, entry);
+        if entry.presence == before {
+            return;
+        }
+        self.note(user, entry);
+        let is_here = entry.presence.here().next().is_some();
+        let tells = !before.here().eq(entry.presence.here())
+            || (is_here && before.profile() != entry.presence.profile());
+        if tells
+            && self.has_listeners.load(Ordering::Acquire)
+            && !std::mem::replace(&mut entry.is_untold, true)
+        {
+            lock(&self.untold).push_back(user);
+            self.untold_came.notify_one();
         }
     }
 
@@ -136,7 +245,7 @@ impl Board {
     pub fn was_set(&self, user: UserNo) {
         if let Some(mut entry) = self.users.get_mut(&user)
             && entry.told.is_none()
-            && entry.presence.generations().len() > 1
+            && entry.presence.devices() > 1
         {
             entry.ahead.own = true;
             self.note(user, &mut entry);
@@ -200,7 +309,7 @@ impl Board {
     /// What there is to tell of a user, which counts as told from now on.
     pub fn take_news(&self, user: UserNo, now: Now) -> Option<News> {
         let mut entry = self.users.get_mut(&user)?;
-        let Entry { app, id, presence, told, ahead, has_moved } = &mut *entry;
+        let Entry { app, id, presence, told, ahead, has_moved, was_here, .. } = &mut *entry;
         *has_moved = false;
         presence.tidy(now);
         let mut news = News {
@@ -227,7 +336,9 @@ impl Board {
         });
         let ahead = std::mem::take(ahead);
         if before.others != is_now.others || ahead.others {
-            news.left = presence.last_seen().filter(|_| friend.front().is_none());
+            // The node where they were notes it, and one that has noted more than is true notes nothing false.
+            let left = presence.last_seen().filter(|_| *was_here);
+            news.left = left.filter(|_| friend.front().is_none());
             news.others = Some(SeenByOthers { friend, stranger });
         }
         news.own = (before.own != is_now.own || ahead.own).then_some(own);
@@ -246,9 +357,24 @@ impl Board {
         }
     }
 
-    /// Those who are there, for when the node stops.
+    /// Those who are on the board.
     pub fn everyone(&self) -> Vec<UserNo> {
         self.users.iter().map(|entry| *entry.key()).collect()
+    }
+}
+
+impl Entry {
+    fn new(app: AppId, id: &UserId) -> Self {
+        Self {
+            app,
+            id: id.clone(),
+            presence: Presence::default(),
+            told: None,
+            ahead: Ahead::default(),
+            has_moved: false,
+            is_untold: false,
+            was_here: false,
+        }
     }
 }
 

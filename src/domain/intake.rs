@@ -7,6 +7,7 @@
 //!
 //! Never touches a clock, a socket or the store; [`super::sends`] and [`super::group`] build on it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::hash::Hash;
 
@@ -18,14 +19,14 @@ use crate::ids::{ClientMsgId, InboxSeq, MessageId, Seq, UnixMs};
 use crate::limits;
 
 /// Names a session on its node, for as long as the node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionNo(pub u64);
 
 /// The first 16 bytes of SHA-256 over what was sent.
 pub type SendHash = [u8; 16];
 
 /// What a send is acked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// Its place in the conversation.
     pub seq: Seq,
@@ -38,7 +39,7 @@ pub struct Ack {
 }
 
 /// Why a send, or a change of a group, was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// The key is known with other content.
     KeyReused,
@@ -117,7 +118,7 @@ pub enum Outcome {
 }
 
 /// Whoever waits for the outcome of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiter {
     /// The session.
     pub session: SessionNo,

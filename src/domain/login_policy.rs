@@ -4,6 +4,7 @@
 
 use crate::ids::{DeviceId, LoginNo, Platform};
 use crate::limits;
+use serde::{Deserialize, Serialize};
 
 /// Which devices of one user may be online together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,7 +146,7 @@ impl Default for LoginPolicy {
 }
 
 /// Why a session was ended by a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EndedBy {
     /// The same device logged in again.
     Replaced,

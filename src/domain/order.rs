@@ -8,6 +8,7 @@
 //!
 //! Never touches a clock, a socket or the store: time is an argument, and the session's actor performs the effects.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
@@ -18,7 +19,7 @@ use crate::ids::ClientMsgId;
 use crate::limits;
 
 /// One send's place: the conversation's run, and its number in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Rises within a session, over all its conversations.
     pub run: u64,
@@ -33,7 +34,7 @@ impl Place {
 }
 
 /// What the owner of a conversation answers to a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict<A, R> {
     /// It is stored. Counts from whichever run it comes.
     Stored(A),

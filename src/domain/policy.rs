@@ -3,8 +3,10 @@
 //!
 //! Never knows a group: [`super::group`] asks it what holds.
 
+use serde::{Deserialize, Serialize};
+
 /// The kind of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// Colleagues and friends.
     Work,

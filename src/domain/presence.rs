@@ -4,10 +4,11 @@
 //! changes nothing, so a goodbye or a heartbeat may be delayed as long as it likes. Two clocks come as an argument: leases
 //! go by one that never jumps, what people set or read goes by the database's.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::ids::{DeviceId, LoginNo, Platform, UnixMs};
+use crate::ids::{DeviceId, LoginNo, NodeRun, Platform, UnixMs};
 use crate::limits;
 
 /// What "last seen" is rounded down to, in milliseconds.
@@ -23,7 +24,7 @@ pub struct Now {
 }
 
 /// Whether a connected device is in front of its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Front {
     /// It is.
     Online,
@@ -32,7 +33,7 @@ pub enum Front {
 }
 
 /// What a user chose to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Chosen {
     /// Nothing in particular.
     Available,
@@ -69,7 +70,7 @@ impl Chosen {
 }
 
 /// A status that a user chose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// What they chose.
     pub chosen: Chosen,
@@ -85,7 +86,7 @@ impl Status {
 }
 
 /// Who sees when a user was last there. The user and the app always do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SeenTo {
     /// Everyone.
     Everyone,
@@ -115,7 +116,7 @@ impl SeenTo {
 }
 
 /// What a user says of themselves, as the store has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Rises with each change; decides between two devices.
     pub version: i64,
@@ -171,19 +172,50 @@ impl Seen {
     }
 }
 
+/// A device that is there, as its node tells the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct There {
+    /// Its platform.
+    pub platform: Platform,
+    /// Its id.
+    pub device: DeviceId,
+    /// The login that began its lease.
+    pub generation: LoginNo,
+    /// Whether it is in front of its user.
+    pub front: Front,
+}
+
 /// One device that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease {
-    platform: Platform,
-    device: DeviceId,
-    generation: LoginNo,
-    front: Front,
-    renewed: Instant,
+    there: There,
+    held: Held,
+}
+
+/// By what a lease lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// A session here, which was heard of then.
+    Here { renewed: Instant },
+    /// The word of another node, for as long as that is there and says nothing else.
+    By(NodeRun),
 }
 
 impl Lease {
-    fn ends(&self) -> Instant {
-        self.renewed + limits::PRESENCE_LEASE
+    fn renewed(&self) -> Option<Instant> {
+        match self.held {
+            Held::Here { renewed } => Some(renewed),
+            Held::By(_) => None,
+        }
+    }
+
+    /// None when it does not end by itself.
+    fn ends(&self) -> Option<Instant> {
+        self.renewed().map(|renewed| renewed + limits::PRESENCE_LEASE)
+    }
+
+    fn is_live(&self, now: Now) -> bool {
+        self.ends().is_none_or(|end| end > now.at)
     }
 }
 
@@ -200,22 +232,19 @@ impl Presence {
     /// A device is there. One that is known under this generation stays as it is, an older one changes nothing.
     pub fn begin(&mut self, platform: Platform, device: &DeviceId, generation: LoginNo, now: Now) {
         self.change(now, |leases| {
-            let same = |lease: &Lease| lease.platform == platform && lease.device == *device;
-            match leases.iter_mut().find(|lease| same(lease)) {
-                Some(lease) if lease.generation >= generation => {}
-                found => {
-                    let lease = Lease {
-                        platform,
-                        device: device.clone(),
-                        generation,
-                        front: Front::Online,
-                        renewed: now.at,
-                    };
-                    match found {
-                        Some(older) => *older = lease,
-                        None => leases.push(lease),
-                    }
-                }
+            let (device, front) = (device.clone(), Front::Online);
+            let there = There { platform, device, generation, front };
+            take_in(leases, Lease { there, held: Held::Here { renewed: now.at } });
+        });
+    }
+
+    /// What another node says of this user's devices there, which takes the place of all that it said before. A device that
+    /// has logged in somewhere since is there, and not here.
+    pub fn told_by(&mut self, node: NodeRun, devices: Vec<There>, now: Now) {
+        self.change(now, |leases| {
+            leases.retain(|lease| lease.held != Held::By(node));
+            for there in devices {
+                take_in(leases, Lease { there, held: Held::By(node) });
             }
         });
     }
@@ -223,8 +252,8 @@ impl Presence {
     /// The device that logged in as `generation` was heard of at `heard`. One that is gone stays gone.
     pub fn renew(&mut self, generation: LoginNo, heard: Instant, now: Now) {
         self.change(now, |leases| {
-            if let Some(lease) = leases.iter_mut().find(|lease| lease.generation == generation) {
-                lease.renewed = lease.renewed.max(heard.min(now.at));
+            if let Some(Held::Here { renewed }) = of(leases, generation).map(|it| &mut it.held) {
+                *renewed = heard.min(now.at).max(*renewed);
             }
         });
     }
@@ -232,25 +261,38 @@ impl Presence {
     /// The device that logged in as `generation` came to the front, or left it.
     pub fn set_front(&mut self, generation: LoginNo, front: Front, now: Now) {
         self.change(now, |leases| {
-            if let Some(lease) = leases.iter_mut().find(|lease| lease.generation == generation) {
-                lease.front = front;
+            if let Some(lease) = of(leases, generation) {
+                lease.there.front = front;
             }
         });
     }
 
     /// The session of `generation` is over; a later one of the same device is not.
     pub fn end(&mut self, generation: LoginNo, now: Now) {
-        self.change(now, |leases| leases.retain(|lease| lease.generation != generation));
+        self.change(now, |leases| leases.retain(|lease| lease.there.generation != generation));
     }
 
-    /// The logins that the devices which are there began with.
-    pub fn generations(&self) -> Vec<LoginNo> {
-        self.leases.iter().map(|lease| lease.generation).collect()
+    /// The devices that have a session here.
+    pub fn here(&self) -> impl Iterator<Item = &There> {
+        self.leases.iter().filter(|lease| lease.renewed().is_some()).map(|lease| &lease.there)
     }
 
-    /// No device is there any more.
-    pub fn end_all(&mut self, now: Now) {
-        self.change(now, Vec::clear);
+    /// How many devices are there, wherever.
+    pub fn devices(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// The other nodes that say that a device is with them; one as often as it says so.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRun> {
+        self.leases.iter().filter_map(|lease| match lease.held {
+            Held::By(node) => Some(node),
+            Held::Here { .. } => None,
+        })
+    }
+
+    /// No device has a session here any more.
+    pub fn end_here(&mut self, now: Now) {
+        self.change(now, |leases| leases.retain(|lease| lease.renewed().is_none()));
     }
 
     /// Takes over what the store has, unless something newer is known.
@@ -261,6 +303,11 @@ impl Presence {
             self.profile = Some(profile);
         }
         self.note_leaving(was_seen, now);
+    }
+
+    /// What the user says of themselves, once the store was asked.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
     }
 
     /// Whether the store was asked what the user says of themselves.
@@ -285,7 +332,7 @@ impl Presence {
 
     /// When what is seen changes by itself: a lease runs out, or a status ends.
     pub fn next_turn(&self, now: Now) -> Option<Instant> {
-        let lease = self.leases.iter().map(Lease::ends).min();
+        let lease = self.leases.iter().filter_map(Lease::ends).min();
         let left = self.status(now).until.map(|until| until.since(now.time));
         let status = left
             .and_then(|left| u64::try_from(left).ok())
@@ -315,9 +362,9 @@ impl Presence {
 
     /// Changes leases, and notes it when others cease to see the user by that, or did since leases ran out.
     fn change(&mut self, now: Now, change: impl FnOnce(&mut Vec<Lease>)) {
-        let last = self.leases.iter().map(|lease| lease.renewed).max();
+        let last = self.leases.iter().filter_map(Lease::renewed).max();
         if let Some(last) = last
-            && last + limits::PRESENCE_LEASE <= now.at
+            && self.live(now).next().is_none()
             && self.may_be_seen(now)
         {
             // All ran out: the user was last seen when the last of them was renewed.
@@ -325,7 +372,7 @@ impl Presence {
             let since = i64::try_from(since).unwrap_or(i64::MAX);
             self.saw_at(UnixMs::new(now.time.get().saturating_sub(since)));
         }
-        self.leases.retain(|lease| lease.ends() > now.at);
+        self.leases.retain(|lease| lease.is_live(now));
         let was_seen = self.is_seen(now);
         change(&mut self.leases);
         self.note_leaving(was_seen, now);
@@ -361,16 +408,32 @@ impl Presence {
     }
 
     fn live(&self, now: Now) -> impl Iterator<Item = &Lease> {
-        self.leases.iter().filter(move |lease| lease.ends() > now.at)
+        self.leases.iter().filter(move |lease| lease.is_live(now))
     }
 
     fn platforms(&self, now: Now) -> Vec<(Platform, Front)> {
-        let mut all: Vec<_> = self.live(now).map(|lease| (lease.platform, lease.front)).collect();
+        let mut all: Vec<_> = self.live(now).map(|it| (it.there.platform, it.there.front)).collect();
         // The best of each platform first, so that it is the one that stays.
         all.sort_unstable();
         all.dedup_by_key(|(platform, _)| *platform);
         all.sort_unstable_by_key(|(platform, front)| (*front, *platform));
         all
+    }
+}
+
+fn of(leases: &mut [Lease], generation: LoginNo) -> Option<&mut Lease> {
+    leases.iter_mut().find(|lease| lease.there.generation == generation)
+}
+
+/// Of one device the latest login counts.
+fn take_in(leases: &mut Vec<Lease>, lease: Lease) {
+    let same = |it: &&mut Lease| {
+        it.there.platform == lease.there.platform && it.there.device == lease.there.device
+    };
+    match leases.iter_mut().find(same) {
+        Some(known) if known.there.generation >= lease.there.generation => {}
+        Some(older) => *older = lease,
+        None => leases.push(lease),
     }
 }
 

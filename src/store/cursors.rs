@@ -1,5 +1,6 @@
 //! Delivered and read cursors: each only rises, and never passes its pair's head.
 
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 use tokio_postgres::{Client, Statement};
@@ -12,7 +13,7 @@ const RAISE_CURSORS: &str = include_str!("../../sql/queries/raise_cursors.sql");
 const RAISE_GROUP_CURSORS: &str = include_str!("../../sql/queries/raise_group_cursors.sql");
 
 /// The cursors of one user in one pair, as they stand or as they shall at least stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cursors {
     /// What a device has acknowledged.
     pub by_device: Seq,

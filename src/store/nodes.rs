@@ -1,5 +1,7 @@
 //! Nodes: their rows, their numbers inside message ids, and their leases, all by the database's clock.
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use tokio_postgres::Client;
 
@@ -7,13 +9,16 @@ use super::StoreError;
 use super::connect::of_pool;
 use super::query::get;
 use crate::domain::epoch::WalPosition;
-use crate::ids::{Incarnation, NodeId, UnixMs};
+use crate::domain::presence::LAST_SEEN_TO_MS;
+use crate::ids::{Incarnation, NodeId, NodeRun, UnixMs};
 use crate::limits;
 
 const LOCK_NODES: &str = include_str!("../../sql/queries/lock_nodes.sql");
 const FREE_NODE_NUMBERS: &str = include_str!("../../sql/queries/free_node_numbers.sql");
 const JOIN_NODE: &str = include_str!("../../sql/queries/join_node.sql");
 const RENEW_LEASE: &str = include_str!("../../sql/queries/renew_lease.sql");
+const LIVE_NODES: &str = include_str!("../../sql/queries/live_nodes.sql");
+const BURY_DEAD_NODE: &str = include_str!("../../sql/queries/bury_dead_node.sql");
 
 /// A node that has joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct Renewed {
     pub now: UnixMs,
     /// How far the database's log is on disk.
     pub flushed: WalPosition,
+    /// Whether it had run out: others may have taken the node for gone.
+    pub has_lapsed: bool,
 }
 
 /// Takes a node's row: a new incarnation, and a number that no other node has.
@@ -87,7 +94,56 @@ pub async fn renew(
         .map_err(|error| StoreError::of_read(&error))?;
     row.map(|row| {
         let now = UnixMs::new(get(&row, "now_ms")?);
-        Ok(Renewed { now, flushed: get(&row, "flushed")? })
+        let (flushed, has_lapsed) = (get(&row, "flushed")?, get(&row, "has_lapsed")?);
+        Ok(Renewed { now, flushed, has_lapsed })
+    })
+    .transpose()
+}
+
+/// The other nodes that hold a lease.
+pub async fn live(client: &Client, but: NodeId) -> Result<Vec<NodeRun>, StoreError> {
+    let rows = client
+        .query(LIVE_NODES, &[&but.get()])
+        .await
+        .map_err(|error| StoreError::of_read(&error))?;
+    let run = |row| {
+        Ok(NodeRun {
+            node: NodeId::from_store(get(row, "node")?),
+            incarnation: Incarnation::from_store(get(row, "incarnation")?),
+        })
+    };
+    rows.iter().map(run).collect()
+}
+
+/// What was done for a node that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buried {
+    /// The node.
+    pub node: NodeId,
+    /// Sessions that were ended.
+    pub ended: i64,
+    /// Whether that was all.
+    pub is_done: bool,
+}
+
+/// Fences a node that is gone and ends the sessions of some of its users; none when no node is gone, or when our own lease
+/// has not been held for so long.
+pub async fn bury(
+    client: &Client,
+    own: NodeRun,
+    held_for: Duration,
+) -> Result<Option<Buried>, StoreError> {
+    let (held_s, users) = (held_for.as_secs_f64(), limits::SESSIONS_BURIED_AT_ONCE as i64);
+    let row = client
+        .query_opt(
+            BURY_DEAD_NODE,
+            &[&own.node.get(), &own.incarnation.get(), &held_s, &LAST_SEEN_TO_MS, &users],
+        )
+        .await
+        .map_err(|error| StoreError::of_read(&error))?;
+    row.map(|row| {
+        let (ended, is_done) = (get(&row, "ended")?, get(&row, "is_done")?);
+        Ok(Buried { node: NodeId::from_store(get(&row, "node")?), ended, is_done })
     })
     .transpose()
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use super::StoreError;
 use super::query::{Params, get, row, rows, unknown};
 use crate::domain::login_policy::{EndedBy, Known, Session};
-use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, Platform, UnixMs, UserNo};
+use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, NodeRun, Platform, UnixMs, UserNo};
 
 const END_SESSIONS: &str = include_str!("../../sql/queries/end_sessions.sql");
 const REVOKE_TOKENS: &str = include_str!("../../sql/queries/revoke_tokens.sql");
@@ -19,6 +19,8 @@ const RENEW_TOKEN: &str = include_str!("../../sql/queries/renew_token.sql");
 const SESSION_STANDS: &str = include_str!("../../sql/queries/session_stands.sql");
 const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
 const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
+const NODES_OF_SESSIONS: &str = include_str!("../../sql/queries/nodes_of_sessions.sql");
+const STANDING_OF_NODE: &str = include_str!("../../sql/queries/standing_of_node.sql");
 const SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/sessions_of_node.sql");
 const DEVICE_PAGE: &str = include_str!("../../sql/queries/device_page.sql");
 const ONLINE_PAGE: &str = include_str!("../../sql/queries/online_page.sql");
@@ -283,6 +285,45 @@ pub async fn of_node(
             device.map_err(|_| unknown("a device of no name"))?,
             LoginNo::from_store(get(row, "login_no")?),
         ));
+    }
+    Ok(all)
+}
+
+/// At which runs of nodes but one sessions are or were last.
+pub async fn nodes_of(
+    pool: &Pool,
+    but: NodeRun,
+    sessions: &[(UserNo, Platform, DeviceId)],
+) -> Result<Vec<(UserNo, NodeRun)>, StoreError> {
+    let users: Vec<i64> = sessions.iter().map(|(user, ..)| user.get()).collect();
+    let platforms: Vec<&str> = sessions.iter().map(|(_, platform, _)| platform.as_str()).collect();
+    let devices: Vec<&str> = sessions.iter().map(|(.., device)| device.as_str()).collect();
+    let params: Params<'_> =
+        &[&users, &platforms, &devices, &but.node.get(), &but.incarnation.get()];
+    let mut all = Vec::new();
+    for row in &rows(pool, NODES_OF_SESSIONS, params).await? {
+        let run = NodeRun {
+            node: NodeId::from_store(get(row, "node")?),
+            incarnation: Incarnation::from_store(get(row, "incarnation")?),
+        };
+        all.push((UserNo::from_store(get(row, "user_no")?), run));
+    }
+    Ok(all)
+}
+
+/// The sessions that are in at one run of a node, by user: about so many, all of a user or none.
+pub async fn standing_at(
+    pool: &Pool,
+    run: NodeRun,
+    after: UserNo,
+    about: usize,
+) -> Result<Vec<(UserNo, LoginNo)>, StoreError> {
+    let params: Params<'_> =
+        &[&run.node.get(), &run.incarnation.get(), &after.get(), &(about as i64)];
+    let mut all = Vec::new();
+    for row in &rows(pool, STANDING_OF_NODE, params).await? {
+        let login_no = LoginNo::from_store(get(row, "login_no")?);
+        all.push((UserNo::from_store(get(row, "user_no")?), login_no));
     }
     Ok(all)
 }

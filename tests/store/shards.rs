@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rookery::cluster::node::{Node, Replaced};
 use rookery::domain::policy::Kind;
-use rookery::ids::{AppId, Incarnation, NodeId, Shard, ShardEpoch};
+use rookery::ids::{AppId, Incarnation, NodeId, NodeRun, Shard, ShardEpoch};
 use rookery::limits;
 use rookery::store::group_appends::GroupsAppended;
 use rookery::store::identity::HighWaterFile;
@@ -28,9 +28,9 @@ async fn joined(base: &Base, node: NodeId) -> Incarnation {
 }
 
 async fn owned(client: &Client, node: NodeId, incarnation: Incarnation) -> Vec<(i32, i64)> {
-    let owned = shards::owned(client, node, incarnation).await.unwrap();
-    let mut owned: Vec<_> =
-        owned.iter().map(|(shard, epoch)| (shard.to_store(), epoch.get())).collect();
+    let owners = shards::owners(client).await.unwrap();
+    let ours = owners.iter().filter(|it| it.owner == NodeRun { node, incarnation });
+    let mut owned: Vec<_> = ours.map(|it| (it.shard.to_store(), it.epoch.get())).collect();
     owned.sort();
     owned
 }

@@ -229,7 +229,7 @@ impl Handler<EveryoneLeaves> for PresenceActor {
         let now = self.now();
         let mut left = self.departures.take_unstored();
         for user in self.board.everyone() {
-            self.board.rewrite(user, |presence| presence.end_all(now));
+            self.board.rewrite(user, |presence| presence.end_here(now));
             let seen = self.board.read(user).and_then(|presence| presence.last_seen());
             left.extend(seen.map(|seen| (user, seen)));
         }

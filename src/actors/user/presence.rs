@@ -16,7 +16,8 @@ impl UserActor {
             for key in &here {
                 presence.begin(key.platform, &key.device, key.login_no, now);
             }
-            for gone in presence.generations() {
+            let gone: Vec<_> = presence.here().map(|there| there.generation).collect();
+            for gone in gone {
                 if here.iter().all(|key| key.login_no != gone) {
                     presence.end(gone, now);
                 }
@@ -27,6 +28,6 @@ impl UserActor {
     /// No session is there any more.
     pub(super) fn hide_devices(&self) {
         let now = self.shared().present();
-        self.shared().board.rewrite(self.no, |presence| presence.end_all(now));
+        self.shared().board.rewrite(self.no, |presence| presence.end_here(now));
     }
 }

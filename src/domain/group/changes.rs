@@ -3,11 +3,14 @@
 //! Pure decisions over facts that were read for this change; only the group's owner changes memberships, one change at a
 //! time, so they still hold when it commits.
 
+use std::borrow::Cow;
+
 use crate::domain::policy::{History, Joining, Kind, OwnerLeaves, Role};
 use crate::ids::{AppId, GroupId, Seq, UserId, UserNo};
+use serde::{Deserialize, Serialize};
 
 /// A change that somebody asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Make the group.
     Create {
@@ -45,7 +48,7 @@ impl Change {
 }
 
 /// By what right somebody posts, or asks for a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Authority {
     /// One's own, as a member.
     Member,
@@ -106,7 +109,7 @@ pub struct Profile {
 }
 
 /// Why a change was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeRefused {
     /// There is no such group, or one that may not be seen.
     NoSuchGroup,
@@ -115,7 +118,7 @@ pub enum ChangeRefused {
     /// Who asks is not, or no longer, a member.
     NotAMember,
     /// The rules of the group say no; why, for people.
-    Forbidden(&'static str),
+    Forbidden(Cow<'static, str>),
     /// The group has ended. Told to the app, which sees that; to others it is not there.
     Dissolved,
     /// The group would have more members than this.
@@ -257,9 +260,9 @@ pub fn plan(
         Change::Join => match (own, policy.joining) {
             (Some(_), _) => Ok(Plan::Nothing),
             (None, _) if group.dissolved => Err(ChangeRefused::NoSuchGroup),
-            (None, Joining::ByInvitation) if facts.by.is_some() => {
-                Err(ChangeRefused::Forbidden("one becomes a member of this group by invitation"))
-            }
+            (None, Joining::ByInvitation) if facts.by.is_some() => Err(ChangeRefused::Forbidden(
+                "one becomes a member of this group by invitation".into(),
+            )),
             (None, Joining::ByInvitation) => Err(ChangeRefused::NoSuchGroup),
             (None, Joining::Free) => {
                 let edit = added(group.kind, facts.members, vec![by.no])?;
@@ -277,7 +280,7 @@ pub fn plan(
                     (OwnerLeaves::TransfersFirst, _) => {
                         let why =
                             "the owner of this kind of group cannot leave it, only dissolve it";
-                        return Err(ChangeRefused::Forbidden(why));
+                        return Err(ChangeRefused::Forbidden(why.into()));
                     }
                     (OwnerLeaves::SeniorFollows, Some((no, id))) => {
                         edit.owner = Some(Some(*no));
@@ -298,10 +301,12 @@ pub fn plan(
             let known: Vec<_> =
                 known(&facts.targets)?.filter(|(target, _)| is_member(target)).collect();
             if known.iter().any(|(_, no)| *no == by.no) {
-                return Err(ChangeRefused::Forbidden("one leaves by group.leave"));
+                return Err(ChangeRefused::Forbidden("one leaves by group.leave".into()));
             }
             if known.iter().any(|(target, _)| target.membership.is_some_and(|it| it.role >= role)) {
-                return Err(ChangeRefused::Forbidden("nobody acts on an equal or higher rank"));
+                return Err(ChangeRefused::Forbidden(
+                    "nobody acts on an equal or higher rank".into(),
+                ));
             }
             let (users, remove): (Vec<_>, Vec<_>) =
                 known.into_iter().map(|(target, no)| (target.id.clone(), no)).unzip();
@@ -355,7 +360,7 @@ pub fn unseen(group: &Profile, membership: Option<Membership>) -> ChangeRefused 
 }
 
 fn may(role: Role, least: Role, why: &'static str) -> Result<(), ChangeRefused> {
-    if role >= least { Ok(()) } else { Err(ChangeRefused::Forbidden(why)) }
+    if role >= least { Ok(()) } else { Err(ChangeRefused::Forbidden(why.into())) }
 }
 
 fn known(targets: &[Target]) -> Result<impl Iterator<Item = (&Target, UserNo)>, ChangeRefused> {

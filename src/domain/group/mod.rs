@@ -9,6 +9,7 @@
 
 mod changes;
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
@@ -76,7 +77,7 @@ pub struct Asked<C> {
 }
 
 /// What came of a change: the notice's seq, if one was written, and whom it moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// None when everything was so already.
     pub seq: Option<Seq>,
