@@ -158,6 +158,31 @@ need_postgres() {
   postgres_is_there || die "PostgreSQL was installed, but no server $POSTGRES_AT_LEAST or newer is in the usual folders"
 }
 
+# For the tests of the bus, which start servers of their own. Debian's package would start one on port 6379 besides.
+need_redis() {
+  have redis-server && return 0
+  case $(package_manager) in
+    apt)
+      local policy=/usr/sbin/policy-rc.d
+      if [ -e "$policy" ]; then
+        apt_install redis-server
+      else
+        # Read by the package when it would start its service; it is gone again before anything else asks.
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        # In a shell of its own, so that the file goes in any case.
+        (apt_install redis-server) || { as_root rm -f "$policy"; die "redis-server was not installed; see above"; }
+        as_root rm -f "$policy"
+      fi
+      ;;
+    brew) brew_install redis ;;
+    none)
+      die "redis-server is missing; install it with your package manager (Fedora, Arch: valkey with its redis names," \
+        "Alpine: redis)"
+      ;;
+  esac
+}
+
 need_node() {
   if ! have node || ! have npm; then
     case $(package_manager) in

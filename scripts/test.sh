@@ -88,6 +88,7 @@ step() {
 need_rust
 need_rust_tools
 need_postgres
+need_redis
 need_python
 need_chromium
 need_shellcheck

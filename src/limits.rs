@@ -291,6 +291,9 @@ pub const SHARDS_CLAIMED_AT_ONCE: usize = 32;
 /// Node numbers inside message ids.
 pub const NODE_NUMBERS: i16 = 1024;
 
+/// Letters and gaps that wait for whoever takes them from the bus; beyond it nothing is read, and what waits becomes late.
+pub const BUS_ARRIVED: usize = 256;
+
 /// How far in the future a client message id may have been minted, in milliseconds.
 pub const CLOCK_AHEAD_MS: i64 = 5 * 60 * 1000;
 /// Days for which dedup partitions exist ahead of today.

@@ -3,6 +3,7 @@
 //!
 //! Never decides about messages; PostgreSQL does.
 
+pub mod bus;
 pub mod node;
 pub mod ownership;
 pub mod peers;

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod postgres;
 pub mod presence;
 pub mod proxy;
+pub mod redis;
 pub mod rest;
 pub mod told;
 
