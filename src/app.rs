@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::{Engine, EngineSettings, ReadReceipts};
 use crate::cluster;
+use crate::cluster::bus::{Bus, BusSettings};
 use crate::config::{Settings, SettingsError, Switch};
 use crate::http::inside::{self, Readiness, Trim};
 use crate::http::ws::WebSocketRoute;
@@ -290,11 +291,11 @@ impl Node {
         self.readiness.watch_database(pool.clone());
         let watching = database.private_state().map(|state| tokio::spawn(watch_private(state)));
 
+        let keep = CancellationToken::new();
         let (node, engine) = tokio::select! {
-            started = self.start_engine(database, &pool) => started?,
+            started = self.start_engine(database, &pool, &keep) => started?,
             () = stop.cancelled() => return Ok(()),
         };
-        let keep = CancellationToken::new();
         let keeping = tokio::spawn({
             let (node, keep) = (node.clone(), keep.clone());
             async move { node.keep(keep).await }
@@ -332,6 +333,9 @@ impl Node {
         handle.stop(true).await;
         trimming.abort();
         keep.cancel();
+        if let Err(error) = node.leave().await {
+            tracing::warn!(%error, "the node's lease ends by itself");
+        }
         if let Ok(Err(error)) = served.await {
             tracing::warn!(%error, "the outer port ended with an error");
         }
@@ -347,6 +351,7 @@ impl Node {
         &self,
         database: &Database,
         pool: &Pool,
+        stop: &CancellationToken,
     ) -> Result<(Arc<cluster::node::Node>, Engine), ServeError> {
         let window_days = u32::from(self.settings.dedup.window_days);
         let node = cluster::node::Node::join(
@@ -368,7 +373,21 @@ impl Node {
             connections: self.settings.limits.connections,
             group_sleep: Duration::from_secs(u64::from(self.settings.groups.sleep_after_s)),
         };
-        let engine = Engine::start(node.clone(), pool.clone(), settings);
+        let bus = match database.private_state() {
+            // Nobody else has it: this node is alone.
+            Some(_) => None,
+            None => {
+                let clock = node.clone();
+                let settings = BusSettings {
+                    pool: pool.clone(),
+                    connector: database.connector().clone(),
+                    redis_url: None,
+                    now: Arc::new(move || clock.now()),
+                };
+                Some(Bus::start(node.run(), settings, stop.clone()).await?)
+            }
+        };
+        let engine = Engine::start(node.clone(), pool.clone(), settings, bus);
         engine.started().await;
         let (readiness, watched) = (self.readiness.clone(), engine.clone());
         tokio::spawn(async move {

@@ -288,6 +288,38 @@ pub const SHARDS_SHARED_AT_ONCE: usize = 64;
 pub const OWNERS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
 /// Shards of other nodes that one statement claims.
 pub const SHARDS_CLAIMED_AT_ONCE: usize = 32;
+/// Answers of other nodes that a node waits for at once; more asks are answered `busy`.
+pub const TICKETS: usize = 100_000;
+/// How long another node's answer is waited for before its ask is given up.
+pub const LETTER_ANSWERED_WITHIN: Duration = Duration::from_secs(12);
+/// Entries of logs in one letter to another node.
+pub const LETTER_ENTRIES: usize = 64;
+/// Groups that one letter registers.
+pub const LETTER_GROUPS: usize = 1_000;
+/// Users in one letter that tells who is where.
+pub const LETTER_USERS: usize = 256;
+/// Numbers of groups that a node remembers, to know who owns them.
+pub const GROUP_NUMBERS: usize = 200_000;
+/// Groups whose number is looked up at once.
+pub const GROUPS_SOUGHT: usize = 1_000;
+/// Numbers that are tried for a new group, so that its shard is ours.
+pub const NUMBERS_TRIED: usize = 128;
+/// How long a login waits for the owners of its groups to know of it.
+pub const REGISTERED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a login waits for all nodes to know of it.
+pub const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How long a telling of who is where waits for a node that has answered so far.
+pub const HEARD_WITHIN: Duration = Duration::from_secs(1);
+/// How long a login waits for one node to end a session that lost, before it asks again.
+pub const LOSER_ENDED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a login waits for sessions that lost to end, or for the lease of their node.
+pub const LOSERS_ENDED_WITHIN: Duration = Duration::from_secs(12);
+/// How long a login waits to be decided.
+pub const LOGIN_DECIDED_WITHIN: Duration = Duration::from_secs(15);
+/// How often what came from other nodes is compared with the store.
+pub const AUDIT_EVERY: Duration = Duration::from_secs(15);
+/// Heads that one query of a comparison reads.
+pub const AUDIT_HEADS: usize = 1_000;
 /// Node numbers inside message ids.
 pub const NODE_NUMBERS: i16 = 1024;
 
@@ -336,6 +368,9 @@ const _: () = assert!(PRESENCE_TICK.as_millis() * 10 <= PRESENCE_JOINED.as_milli
 const _: () =
     assert!(PRESENCE_FRAME * 1024 < SERVER_FRAME_BYTES && WATCHED * 1024 < SERVER_FRAME_BYTES);
 const _: () = assert!(FRIENDS < FRIENDS_KEPT && FRIENDS < PRESENCE_LOOKED_UP);
+const _: () = assert!(LOSERS_ENDED_WITHIN.as_secs() > LEASE.as_secs());
+const _: () = assert!(LOSERS_ENDED_WITHIN.as_secs() < LOGIN_DECIDED_WITHIN.as_secs());
+const _: () = assert!(LETTER_ENTRIES * 2 * CONTENT_BYTES <= SERVER_FRAME_BYTES * 32);
 const _: () = assert!(LEASE_TRUSTED_FOR.as_secs() < LEASE.as_secs());
 const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_secs());
 const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_BYTES);

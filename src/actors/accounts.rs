@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, ReadReceipts, Shared};
 use super::errors;
-use super::logins::device_of;
+use super::logins::{device_of, end_elsewhere};
 use super::reads::{Identity, admitted, bad_after, parse_number};
 use super::user::Decided;
 use crate::domain::login_policy::{self, Caps, EndedBy, LoginPolicy, Mode, OnConflict};
@@ -116,7 +116,7 @@ pub async fn set_deactivated(
     not_system(&record)?;
     let set = sessions::set_deactivated(&shared.pool, record.no, deactivated);
     let decided = admitted(shared, set).await?;
-    tell(shared, decided, EndedBy::Deactivation, None);
+    tell(shared, decided, EndedBy::Deactivation, None).await;
     get(engine, app, user).await
 }
 
@@ -129,7 +129,7 @@ pub async fn revoke(engine: &Engine, app: AppId, user: &UserId) -> Result<Revoke
     // Tokens tell whole seconds: what was signed in this one is revoked, too.
     let not_before_s = shared.node.now().get().div_euclid(1000) + 1;
     let decided = admitted(shared, sessions::revoke(&shared.pool, record.no, not_before_s)).await?;
-    let ended = tell(shared, decided, EndedBy::Revocation, None);
+    let ended = tell(shared, decided, EndedBy::Revocation, None).await;
     let left_ms = UnixMs::new(not_before_s * 1000).since(shared.node.now());
     tokio::time::sleep(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))).await;
     Ok(Revoked { not_before_s, ended })
@@ -243,9 +243,9 @@ pub async fn apply_login_rules(engine: &Engine, app: AppId) -> Result<usize, Err
         }
         // A user who logs in meanwhile is left out: that login goes by the new rules.
         let decided = admitted(shared, sessions::end_misfits(&shared.pool, &misfits)).await?;
-        for decided in decided {
-            ended += tell(shared, decided, EndedBy::Policy, None).len();
-        }
+        let telling = decided.into_iter().map(|it| tell(shared, it, EndedBy::Policy, None));
+        let told = futures_util::future::join_all(telling).await;
+        ended += told.iter().map(Vec::len).sum::<usize>();
     }
 }
 
@@ -291,18 +291,29 @@ async fn end(
 ) -> Result<DevicesEnded, ErrorBody> {
     let why = EndedBy::Kick;
     let decided = admitted(shared, sessions::end(&shared.pool, user, which, why)).await?;
-    Ok(DevicesEnded { ended: tell(shared, decided, why, by) })
+    Ok(DevicesEnded { ended: tell(shared, decided, why, by).await })
 }
 
-/// Tells the user's actor what was decided; whose sessions were ended by it.
-fn tell(
+/// Tells the user's actor what was decided, here and where the sessions are that were ended, and waits for the latter; whose
+/// sessions that were.
+async fn tell(
     shared: &Shared,
     decided: sessions::Decided,
     why: EndedBy,
     by: Option<(Platform, DeviceId)>,
 ) -> Vec<Device> {
     let sessions::Decided { user, at, standing, ended } = decided;
-    shared.directory.decided(user, Decided { at, standing, why, by });
+    let decided = Decided { at, standing, why, by };
+    let is_done = shared.directory.decided(user, decided.clone());
+    if shared.directory.has_peers() {
+        let ended = ended.iter().map(|it| (user, it.platform, it.device.clone())).collect();
+        let run = shared.node.run();
+        end_elsewhere(&shared.pool, &shared.directory, run, decided, ended, user).await;
+    }
+    if let Some(is_done) = is_done {
+        // Dropped when it is so.
+        let _ = is_done.await;
+    }
     ended.into_iter().map(device_of).collect()
 }
 

@@ -1,5 +1,5 @@
-//! Whoever asks something of a user or a group and is told what came of it: a session, for its client, or a request of the
-//! app's backend, which has none.
+//! Whoever asks something of a user or a group and is told what came of it: a session, for its client, a request of the
+//! app's backend, which has none, or either of them at another node.
 //!
 //! A request is answered once and gone; a session knows by itself what it waits for.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::exchange::Return;
 use super::outlet::Outlet;
 use super::session::{ChangeDone, Verdict};
 use crate::domain::group::{ChangeRefused, Changed};
@@ -25,6 +26,8 @@ pub enum Submitter {
     Session(Arc<Outlet>),
     /// A request.
     Request(oneshot::Sender<SendVerdict>),
+    /// Another node.
+    Elsewhere(Box<Return>),
 }
 
 impl Submitter {
@@ -43,6 +46,7 @@ impl Submitter {
             }
             // Nobody waits any more when the request has taken too long.
             Self::Request(answer) => drop(answer.send(verdict)),
+            Self::Elsewhere(to) => to.judged(verdict),
         }
     }
 }
@@ -58,6 +62,8 @@ pub enum ChangeAsker {
     },
     /// A request.
     Request(oneshot::Sender<ChangeOutcome>),
+    /// Another node.
+    Elsewhere(Box<Return>),
 }
 
 impl ChangeAsker {
@@ -69,6 +75,7 @@ impl ChangeAsker {
             }
             // Nobody waits any more when the request has taken too long.
             Self::Request(answer) => drop(answer.send(outcome)),
+            Self::Elsewhere(to) => to.changed(outcome),
         }
     }
 }

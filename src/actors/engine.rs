@@ -6,22 +6,24 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::apps::Apps;
 use super::cursors::CursorActor;
+use super::exchange::Exchange;
 use super::holds::Holds;
 use super::journal::{JournalActor, Retire};
 use super::logins::LoginActor;
 use super::presence::{EveryoneLeaves, PresenceActor};
 use super::registry::{Directory, Drain, EpochChanged, Registry};
 use super::relay::RelayActor;
+use crate::cluster::bus::{Arrived, Bus};
 use crate::cluster::node::Node;
 use crate::cluster::presence::Board;
 use crate::domain::intake::SessionNo;
 use crate::domain::journal::Life;
 use crate::domain::presence::Now;
-use crate::ids::{ConversationNo, Shard};
+use crate::ids::{ConversationNo, Shard, UserNo};
 use crate::limits;
 
 /// Whether the peer of a pair hears that it was read.
@@ -129,8 +131,14 @@ impl Writers {
 }
 
 impl Engine {
-    /// Starts the actors, on as many threads as the machine has processors. To be called within the actix system.
-    pub fn start(node: Arc<Node>, pool: Pool, settings: EngineSettings) -> Self {
+    /// Starts the actors, on as many threads as the machine has processors. To be called within the actix system. `bus` is
+    /// what they hear from other nodes by; none where there are no others by the settings.
+    pub fn start(
+        node: Arc<Node>,
+        pool: Pool,
+        settings: EngineSettings,
+        bus: Option<(Arc<Bus>, mpsc::Receiver<Arrived>)>,
+    ) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let arbiters: Vec<ArbiterHandle> = (0..threads).map(|_| Arbiter::new().handle()).collect();
         let directory = Arc::new(Directory::default());
@@ -150,8 +158,8 @@ impl Engine {
             pool.clone(),
             holds.clone(),
             writers.clone(),
-            node.id(),
-            node.incarnation(),
+            directory.clone(),
+            node.run(),
         );
         let cursors = CursorActor::start_on(
             &arbiters[0],
@@ -173,6 +181,13 @@ impl Engine {
             pool.clone(),
             writers.clone(),
         );
+        let exchange = bus.map(|(bus, arrived)| {
+            let (directory, board) = (directory.clone(), board.clone());
+            (Exchange::new(node.clone(), bus, directory, board, pool.clone()), arrived)
+        });
+        if let Some((exchange, _)) = &exchange {
+            directory.set_exchange(exchange.clone());
+        }
         let registry = Registry::start_with(directory.clone(), arbiters.clone());
         let shared = Arc::new(Shared {
             epoch: node.epoch(),
@@ -196,19 +211,25 @@ impl Engine {
                 usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             writers,
-            sessions: AtomicU64::new(1),
+            sessions: AtomicU64::new(SessionNo::first(node.number(), node.incarnation()).0),
             lives: AtomicU64::new(1),
         });
         actix::spawn(async move { apps.keep_fresh().await });
-        let keeper = node.clone();
-        actix::spawn(async move { holds.sweep(&keeper).await });
+        let (keeper, sweeper) = (node.clone(), holds.clone());
+        actix::spawn(async move { sweeper.sweep(&keeper).await });
+        let (keeper, directory) = (node.clone(), shared.directory.clone());
+        actix::spawn(async move { holds.look_after_lapses(&keeper, &directory).await });
         let mut epoch = node.epoch();
         actix::spawn(async move {
             while epoch.changed().await.is_ok() {
                 let _ = registry.send(EpochChanged).await;
             }
         });
-        Self { shared }
+        let engine = Self { shared };
+        if let Some((exchange, arrived)) = exchange {
+            exchange.run(&engine, arrived, &engine.shared.arbiters);
+        }
+        engine
     }
 
     /// Counts a connection that may or may not become a session, until what is returned is dropped.
@@ -277,8 +298,21 @@ impl Engine {
         let _ = up.wait_for(|up| *up == Writers::ALL).await;
     }
 
-    /// Tells all sessions to come back later, and ends them. Returns when none is left, or after the time to close.
+    /// Hands the shards over to other nodes, if there are any, so that what is sent to their groups goes on there; then tells
+    /// all sessions to come back later, and ends them. Returns when none is left, or after the time to close.
     pub async fn drain(&self) {
+        match tokio::time::timeout(limits::CLOSE_WITHIN, self.shared.node.hand_over()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(given)) => {
+                tracing::info!(given, "shards were handed over");
+                if let Some(exchange) = self.shared.directory.exchange() {
+                    exchange.owners_moved();
+                }
+            }
+            // Others claim them when the lease is over.
+            Ok(Err(error)) => tracing::warn!(%error, "shards could not be handed over"),
+            Err(_) => tracing::warn!("shards could not be handed over in time"),
+        }
         let _ = self.shared.registry.send(Drain).await;
         let empty = async {
             while self.shared.directory.sessions() > 0 {
@@ -304,6 +338,11 @@ const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 impl Shared {
     pub(super) fn next_session(&self) -> SessionNo {
         SessionNo(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a device of the user is logged in, here or at another node.
+    pub(super) fn is_online(&self, user: UserNo) -> bool {
+        self.directory.is_online(user) || self.board.is_elsewhere(user)
     }
 
     /// The present, as presence counts it.

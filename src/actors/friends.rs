@@ -88,14 +88,29 @@ fn moved(
 ) {
     // Before the answer: whoever then asks how the other is, and is told of changes from there on, misses none.
     mailbox::insist(&shared.presence, FriendsMoved([who.no, no]));
-    let mut own = Encoded::new(Event::FriendChanged { user, state });
-    for outlet in shared.directory.outlets(who.no) {
-        if outlet.no != session {
-            outlet.push(&mut own, None);
-        }
+    let own = Event::FriendChanged { user, state };
+    let theirs = Event::FriendChanged { user: who.user.clone(), state };
+    if let Some(exchange) = shared.directory.exchange() {
+        exchange.friends_moved([who.no, no], [own.clone(), theirs.clone()]);
     }
-    let mut theirs = Encoded::new(Event::FriendChanged { user: who.user.clone(), state });
-    for outlet in shared.directory.outlets(no) {
-        outlet.push(&mut theirs, None);
+    tell(shared, who.no, Some(session), own);
+    tell(shared, no, None, theirs);
+}
+
+/// The same was done at another node.
+pub(super) fn moved_elsewhere(engine: &Engine, users: [UserNo; 2], events: [Event; 2]) {
+    let shared = engine.shared();
+    mailbox::insist(&shared.presence, FriendsMoved(users));
+    for (user, event) in users.into_iter().zip(events) {
+        tell(shared, user, None, event);
+    }
+}
+
+fn tell(shared: &Shared, user: UserNo, but: Option<SessionNo>, event: Event) {
+    let mut event = Encoded::new(event);
+    for outlet in shared.directory.outlets(user) {
+        if Some(outlet.no) != but {
+            outlet.push(&mut event, None);
+        }
     }
 }

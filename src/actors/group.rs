@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::asker::{ChangeAsker, Submitter};
 use super::draft::Draft;
@@ -29,7 +30,7 @@ use crate::protocol::Body;
 use crate::store::StoreError;
 
 /// In whose name something is asked of a group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Caller {
     /// The user.
     pub no: UserNo,
@@ -358,8 +359,10 @@ impl GroupActor {
         if self.finishing {
             ctx.stop();
         }
-        let is_idle =
-            self.log.is_absent() || self.busy_at.elapsed() >= self.shared().settings.group_sleep;
+        // What is asked of a group that somebody else owns goes there once this one has left the directory.
+        let is_idle = self.log.is_absent()
+            || self.log.is_elsewhere()
+            || self.busy_at.elapsed() >= self.shared().settings.group_sleep;
         if is_idle && !self.leaving {
             // Full: the next check asks again.
             let idle = GroupIdle(self.key.clone());

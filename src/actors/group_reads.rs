@@ -1,7 +1,7 @@
 //! What is read of groups: by sessions for their clients, and by a group's owner when it wakes up, meets a sender whom it
 //! does not know, or is asked to change.
 
-use super::engine::{Engine, ReadReceipts};
+use super::engine::{Engine, ReadReceipts, Shared};
 use super::errors::{no_such_group, not_a_member};
 use super::reads::{
     Identity, Keep, Reader, Sight, admitted, bad_after, fitting, parse_number, readable,
@@ -16,12 +16,15 @@ use crate::protocol::{
     After, ErrorBody, GroupInfo, GroupList, GroupMembers, GroupsPage, HistoryPage, Member,
     MembersPage,
 };
-use crate::store::groups::{self, GroupRow, Window};
+use crate::store::groups::{self, GroupRow, OwnGroup, Window};
 use crate::store::pairs::From;
 use crate::store::{StoreError, members, users};
 
 /// The groups that a user is a member of.
-pub(super) async fn own_groups(engine: &Engine, who: &Identity) -> Result<Vec<GroupId>, ErrorBody> {
+pub(super) async fn own_groups(
+    engine: &Engine,
+    who: &Identity,
+) -> Result<Vec<OwnGroup>, ErrorBody> {
     let shared = engine.shared();
     admitted(shared, groups::of_user(&shared.pool, who.no)).await
 }
@@ -155,6 +158,15 @@ pub(super) async fn history(
     Ok(HistoryPage { messages, head, min_seq, has_more, peer: None })
 }
 
+/// A group's number, which says who owns it; none when there is no such group.
+pub(super) async fn find_number(
+    engine: &Engine,
+    key: &GroupKey,
+) -> Result<Option<ConversationNo>, StoreError> {
+    let state = groups::load(&engine.shared().pool, key.app, &key.id).await?;
+    Ok(state.map(|state| state.no))
+}
+
 /// Loads a group for its owner: its head alone.
 pub(super) async fn load(engine: &Engine, key: &GroupKey) -> Result<Option<Loaded>, StoreError> {
     let shared = engine.shared();
@@ -207,7 +219,7 @@ pub(super) async fn facts(
 ) -> Result<Found, StoreError> {
     let shared = engine.shared();
     let Some(group) = group else {
-        let no = groups::next_number(&shared.pool).await?;
+        let no = number_of_ours(shared).await?;
         let known = users::resolve(&shared.pool, app, targets).await?;
         let targets = targets.iter().zip(known).map(|(id, no)| Target {
             id: id.clone(),
@@ -233,6 +245,18 @@ pub(super) async fn facts(
         senior: facts.senior,
     };
     Ok(Found { facts, new: None })
+}
+
+/// A number for a new group whose shard is ours, so that it can be made here.
+async fn number_of_ours(shared: &Shared) -> Result<ConversationNo, StoreError> {
+    for _ in 0..limits::NUMBERS_TRIED {
+        let no = groups::next_number(&shared.pool).await?;
+        if shared.node.ownership().epoch_of(Shard::of(no)).is_some() {
+            return Ok(no);
+        }
+    }
+    // Made under a shard of another it is refused, and tried again.
+    groups::next_number(&shared.pool).await
 }
 
 fn membership(stored: members::Membership) -> group::Membership {

@@ -3,6 +3,7 @@
 //! So no way out of a login leaves a session behind that nobody has. What is left all the same (a statement of which no
 //! answer came) is found by a sweep.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -10,6 +11,7 @@ use deadpool_postgres::Pool;
 use tokio::runtime::Handle;
 
 use super::reads;
+use super::registry::Directory;
 use crate::cluster::node::Node;
 use crate::ids::{DeviceId, LoginNo, Platform, UserNo};
 use crate::limits;
@@ -104,6 +106,58 @@ impl Holds {
                 tracing::debug!(%error, "sessions that nobody holds could not be looked for");
             }
         }
+    }
+
+    /// Looks again and again, whenever the node's lease had run out, which of the sessions that are held others have ended
+    /// meanwhile, for as long as it is polled. Until that is done the lease does not count.
+    pub(super) async fn look_after_lapses(&self, node: &Node, directory: &Directory) {
+        let mut lapses = node.lapses();
+        loop {
+            let lapse = *lapses.borrow_and_update();
+            while let Err(error) = self.find_lost(node, directory).await {
+                tracing::warn!(%error, "sessions that others ended could not be looked for");
+                tokio::time::sleep(limits::RETRY_AFTER).await;
+            }
+            node.lapse_was_seen(lapse);
+            if lapses.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn find_lost(&self, node: &Node, directory: &Directory) -> Result<(), StoreError> {
+        // First who is held: whoever comes later came in by what the store had then.
+        let mut lost: HashMap<UserNo, Vec<LoginNo>> = HashMap::new();
+        for held in &self.held {
+            let (user, login_no) = *held.key();
+            lost.entry(user).or_default().push(login_no);
+        }
+        let mut after = UserNo::from_store(0);
+        while !lost.is_empty() {
+            let most = limits::SESSION_SWEEP_PAGE;
+            let standing = sessions::standing_at(&self.pool, node.run(), after, most);
+            let page = reads::bounded(standing).await?;
+            for (user, login_no) in &page {
+                if let Some(of_user) = lost.get_mut(user) {
+                    of_user.retain(|held| held != login_no);
+                }
+            }
+            match page.last() {
+                Some((user, _)) if page.len() >= most => after = *user,
+                Some(_) | None => break,
+            }
+        }
+        let ending = lost.into_iter().filter(|(_, of_user)| !of_user.is_empty());
+        let ending: Vec<_> =
+            ending.filter_map(|(user, of_user)| directory.lost(user, of_user)).collect();
+        if !ending.is_empty() {
+            tracing::warn!(users = ending.len(), "others ended sessions that were held here");
+        }
+        for is_done in ending {
+            // Dropped when it is so.
+            let _ = is_done.await;
+        }
+        Ok(())
     }
 
     async fn sweep_once(&self, node: &Node) -> Result<(), StoreError> {

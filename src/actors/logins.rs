@@ -15,12 +15,14 @@ use super::engine::Writers;
 use super::errors;
 use super::holds::{Held, Holds, SessionKey};
 use super::mailbox;
-use crate::domain::login_policy::{self, Decision, Known, Newcomer};
-use crate::ids::{AppId, Incarnation, LoginNo, NodeId, UserId};
+use super::registry::Directory;
+use super::user::Decided;
+use crate::domain::login_policy::{self, Decision, EndedBy, Known, Newcomer, Session};
+use crate::ids::{AppId, DeviceId, LoginNo, NodeRun, Platform, UserId, UserNo};
 use crate::limits;
 use crate::protocol::{Code, Device, ErrorBody};
-use crate::store::StoreError;
 use crate::store::logins::{self, Ask, Entered, Entering, Facts, Standing};
+use crate::store::{StoreError, sessions};
 
 /// A login whose token was checked.
 #[derive(Debug, Clone)]
@@ -70,8 +72,8 @@ pub(super) struct LoginActor {
     pool: Pool,
     holds: Arc<Holds>,
     writers: Arc<Writers>,
-    node: NodeId,
-    incarnation: Incarnation,
+    directory: Arc<Directory>,
+    run: NodeRun,
     waiting: VecDeque<Waiting>,
     busy: bool,
 }
@@ -83,15 +85,15 @@ impl LoginActor {
         pool: Pool,
         holds: Arc<Holds>,
         writers: Arc<Writers>,
-        node: NodeId,
-        incarnation: Incarnation,
+        directory: Arc<Directory>,
+        run: NodeRun,
     ) -> Addr<Self> {
         mailbox::start_on(arbiter, limits::LOGIN_MAILBOX, move || Self {
             pool,
             holds,
             writers,
-            node,
-            incarnation,
+            directory,
+            run,
             waiting: VecDeque::new(),
             busy: false,
         })
@@ -141,9 +143,9 @@ impl LoginActor {
         }
         self.busy = true;
         let (pool, holds) = (self.pool.clone(), self.holds.clone());
-        let (node, incarnation) = (self.node, self.incarnation);
+        let (directory, run) = (self.directory.clone(), self.run);
         let work = async move {
-            BatchDone { again: perform(&pool, &holds, node, incarnation, batch).await }
+            BatchDone { again: perform(&pool, &holds, &directory, run, batch).await }
         };
         ctx.spawn(work.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
     }
@@ -175,8 +177,8 @@ impl LoginActor {
 async fn perform(
     pool: &Pool,
     holds: &Arc<Holds>,
-    node: NodeId,
-    incarnation: Incarnation,
+    directory: &Arc<Directory>,
+    run: NodeRun,
     batch: Vec<Waiting>,
 ) -> Vec<Waiting> {
     let asks: Vec<Ask> = batch
@@ -189,10 +191,11 @@ async fn perform(
     };
     let (mut entering, mut waits) = (Vec::new(), Vec::new());
     for (waiting, facts) in batch.into_iter().zip(facts) {
+        let was_in = facts.as_ref().is_some_and(|facts| was_in(&waiting.ask.request, facts));
         match decide(&waiting.ask.request, facts) {
             Ok(login) => {
                 entering.push(login);
-                waits.push(waiting);
+                waits.push((waiting, was_in));
             }
             Err(error) => answer(waiting.ask, Err(error)),
         }
@@ -200,18 +203,34 @@ async fn perform(
     if entering.is_empty() {
         return Vec::new();
     }
-    let entered = match bounded(logins::enter(pool, node, incarnation, &entering)).await {
+    let entered = logins::enter(pool, run.node, run.incarnation, &entering);
+    let entered = match bounded(entered).await {
         Ok(entered) => entered,
         // If it was written after all, the store has a session that nobody holds, which the sweep finds.
-        Err(error) => return refuse_all(waits, &error),
+        Err(error) => {
+            return refuse_all(waits.into_iter().map(|(waiting, _)| waiting).collect(), &error);
+        }
     };
     let mut again = Vec::new();
-    for ((mut waiting, login), entered) in waits.into_iter().zip(entering).zip(entered) {
+    for (((mut waiting, was_in), login), entered) in waits.into_iter().zip(entering).zip(entered) {
         match entered {
             Entered::In { login_no, standing } => {
-                let Entering { user, platform, device, .. } = login;
+                let Entering { user, platform, device, ends, .. } = login;
+                let by = Some((platform, device.clone()));
                 let held = holds.hold(SessionKey { user, platform, device, login_no });
-                answer(waiting.ask, Ok(Admitted { held, standing }));
+                let admitted = Admitted { held, standing: standing.clone() };
+                if !directory.has_peers() || (ends.is_empty() && !was_in) {
+                    answer(waiting.ask, Ok(admitted));
+                    continue;
+                }
+                let (pool, directory) = (pool.clone(), directory.clone());
+                let decided = Decided { at: login_no, standing, why: EndedBy::Policy, by };
+                actix::spawn(async move {
+                    // Beside the next batch: those who held losers may take their time.
+                    let ended = ends.into_iter().map(|(platform, device)| (user, platform, device));
+                    end_elsewhere(&pool, &directory, run, decided, ended.collect(), user).await;
+                    answer(waiting.ask, Ok(admitted));
+                });
             }
             Entered::Moved if waiting.tries < limits::LOGIN_TRIES => {
                 waiting.tries += 1;
@@ -221,6 +240,34 @@ async fn perform(
         }
     }
     again
+}
+
+/// Whether the device had a session, which this login replaces.
+fn was_in(request: &Request, facts: &Facts) -> bool {
+    let Newcomer { platform, device, .. } = &request.newcomer;
+    let same = |known: &Known| known.platform == *platform && known.device == *device;
+    facts.known.iter().any(|known| same(known) && known.session == Session::In)
+}
+
+/// Has sessions that were ended by a decision end at the nodes that hold them; resolves when they ack nothing any more.
+/// `ended` are those that are waited for, all of one user.
+pub(super) async fn end_elsewhere(
+    pool: &Pool,
+    directory: &Directory,
+    run: NodeRun,
+    decided: Decided,
+    ended: Vec<(UserNo, Platform, DeviceId)>,
+    user: UserNo,
+) {
+    let Some(exchange) = directory.exchange() else { return };
+    let holders = match bounded(sessions::nodes_of(pool, run, &ended)).await {
+        Ok(holders) => holders.into_iter().map(|(_, node)| node).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "it could not be looked who held sessions that were ended");
+            exchange.nodes()
+        }
+    };
+    exchange.decided(user, decided, holders).await;
 }
 
 /// What a login comes to by the facts: what is to be written, or why it was refused.

@@ -13,6 +13,7 @@ mod cursors;
 mod draft;
 mod engine;
 mod errors;
+mod exchange;
 mod friends;
 mod group;
 mod group_reads;

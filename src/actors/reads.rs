@@ -112,7 +112,7 @@ pub(super) async fn log_in(
     if mailbox::tell(&engine.shared().logins, DecideLogin { request, answer }).is_err() {
         return Err(logins::busy());
     }
-    let admitted = match tokio::time::timeout(limits::READ_WITHIN, answered).await {
+    let admitted = match tokio::time::timeout(limits::LOGIN_DECIDED_WITHIN, answered).await {
         Ok(Ok(outcome)) => outcome?,
         Ok(Err(_)) | Err(_) => return Err(errors::unavailable()),
     };

@@ -5,25 +5,30 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::prelude::*;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
+use tokio::sync::oneshot;
+
 use super::engine::Engine;
+use super::exchange::Exchange;
 use super::group::{Ask, FinishGroup, GroupActor, GroupPort, GroupRequest, StoreChanged};
 use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
-use super::relay::{GroupEntry, GroupKey, HeadsOver, MemberRead, RelayPort};
+use super::relay::{GroupEntry, GroupKey, HeadsOver, HeadsRead, MemberRead, RelayPort};
 use super::user::{
-    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, Shut, Submit, SyncNeeded,
-    UserActor, Written,
+    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, SessionsLost, Shut, Submit,
+    SyncNeeded, UserActor, Written,
 };
+use super::{group_reads, reads};
 use crate::domain::intake::Refusal;
-use crate::ids::{AppId, UserId, UserNo};
+use crate::ids::{AppId, ConversationNo, InboxSeq, LoginNo, UserId, UserNo};
 use crate::limits;
+use crate::store::StoreError;
 
 /// Somebody wants something of a user, who is started if need be.
 #[derive(Message)]
@@ -115,6 +120,8 @@ pub struct Directory {
     groups: DashMap<GroupKey, Arc<GroupPort>, RandomState>,
     /// One for each thread; set once, before anything is written.
     relays: OnceLock<Vec<RelayPort>>,
+    /// What other nodes are told; set once, or never where there are none by the settings.
+    exchange: OnceLock<Arc<Exchange>>,
     sessions: AtomicUsize,
     draining: AtomicBool,
 }
@@ -131,6 +138,8 @@ pub struct UserState {
     sessions: AtomicUsize,
     outlets: Mutex<Vec<Arc<Outlet>>>,
     behind: AtomicBool,
+    /// The highest place of the inbox that came by here; 0 while none is known.
+    inbox: AtomicU64,
 }
 
 impl UserState {
@@ -139,6 +148,11 @@ impl UserState {
         let sessions = outlets.len();
         *self.outlets.lock().unwrap_or_else(PoisonError::into_inner) = outlets;
         self.sessions.store(sessions, Ordering::Release);
+    }
+
+    /// Entries of the inbox up to this place have come by here.
+    pub fn saw_inbox(&self, seq: InboxSeq) {
+        self.inbox.fetch_max(seq.get(), Ordering::AcqRel);
     }
 
     /// Whether something could not be told to the user since the last time that it asked.
@@ -162,6 +176,66 @@ impl Directory {
         })
     }
 
+    /// Where other nodes are told of what happens here; to be called once, where there may be any.
+    pub(super) fn set_exchange(&self, exchange: Arc<Exchange>) {
+        // Set once by whoever starts the engine.
+        let _ = self.exchange.set(exchange);
+    }
+
+    /// What other nodes are told by, whether there are any now or not.
+    pub(super) fn exchange_if_set(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.get()
+    }
+
+    /// Whether there are other nodes now.
+    pub fn has_peers(&self) -> bool {
+        self.exchange().is_some()
+    }
+
+    /// What other nodes are told by, if there are any now.
+    pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.get().filter(|exchange| exchange.has_peers())
+    }
+
+    /// Those who have a device here.
+    pub fn online(&self) -> Vec<UserNo> {
+        let online = |listed: &Listed| listed.state.sessions.load(Ordering::Acquire) > 0;
+        self.users.iter().filter(|listed| online(listed)).map(|listed| *listed.key()).collect()
+    }
+
+    /// A session has read up to which place a user's inbox has come.
+    pub fn saw_inbox(&self, user: UserNo, seq: InboxSeq) {
+        if let Some(listed) = self.users.get(&user) {
+            listed.state.saw_inbox(seq);
+        }
+    }
+
+    /// The store's head of an inbox, as it was a moment ago: all up to there has come by here, or was lost.
+    pub fn inbox_head_read(&self, user: UserNo, head: InboxSeq) {
+        let Some(listed) = self.users.get(&user) else { return };
+        let seen = listed.state.inbox.fetch_max(head.get(), Ordering::AcqRel);
+        if seen != 0 && seen < head.get() {
+            metrics::counter!("rookery_losses_found_total", "of" => "inbox").increment(1);
+            listed.push(SyncNeeded);
+        }
+    }
+
+    /// The store's heads of groups, as they were a moment ago.
+    pub fn group_heads_read(&self, HeadsRead(heads): HeadsRead) {
+        let relays = self.relays();
+        let mut parts: Vec<Vec<_>> = relays.iter().map(|_| Vec::new()).collect();
+        for (key, head) in heads {
+            let index = self.relay_index(&key);
+            if let Some(part) = parts.get_mut(index) {
+                part.push((key, head));
+            }
+        }
+        for (relay, part) in relays.iter().zip(parts).filter(|(_, part)| !part.is_empty()) {
+            // Compared again before long.
+            let _ = relay.tell(HeadsRead(part));
+        }
+    }
+
     /// Passes a request's send on to a user, who is started if need be.
     pub fn submit(&self, engine: &Engine, enter: Enter) {
         let Some(arrival) = self.let_in(enter.user, enter.arrival) else { return };
@@ -182,14 +256,23 @@ impl Directory {
         }
     }
 
-    /// Asks something of a group, which is started if it is not awake.
+    /// Asks something of a group, wherever its owner is; it is started if it is not awake.
     pub fn ask_group(&self, engine: &Engine, key: GroupKey, request: GroupRequest) {
         let Some(request) = self.ask_awake(&key, request) else { return };
+        let Some(request) = self.ask_elsewhere(&key, request) else { return };
         let wake = WakeGroup { engine: engine.clone(), key, request };
         if let Err(SendError::Full(wake) | SendError::Closed(wake)) =
             engine.shared().registry.try_send(wake)
         {
             wake.request.refuse(&wake.key, Refusal::Busy);
+        }
+    }
+
+    /// Gives the request back when the group is owned here, or it is not known yet where.
+    fn ask_elsewhere(&self, key: &GroupKey, request: GroupRequest) -> Option<GroupRequest> {
+        match self.exchange().and_then(|exchange| Some((exchange, exchange.number_of(key)?))) {
+            Some((exchange, no)) => exchange.ask(key, no, request),
+            None => Some(request),
         }
     }
 
@@ -205,11 +288,19 @@ impl Directory {
         None
     }
 
-    /// Tells the relays what was committed in groups, in the order of their logs.
+    /// Tells the relays what was committed in groups, in the order of their logs, and the other nodes where members are.
     pub fn publish(&self, entries: Vec<GroupEntry>) {
         if entries.is_empty() {
             return;
         }
+        if let Some(exchange) = self.exchange() {
+            exchange.publish(&entries);
+        }
+        self.publish_here(entries);
+    }
+
+    /// The same, here alone.
+    pub fn publish_here(&self, entries: Vec<GroupEntry>) {
         let relays = self.relays();
         let mut parts: Vec<Vec<GroupEntry>> = relays.iter().map(|_| Vec::new()).collect();
         for entry in entries {
@@ -223,8 +314,16 @@ impl Directory {
         }
     }
 
-    /// Tells the relay of a group that a member has read. One that is left out is made up for by the next.
+    /// Tells the relays of a group that a member has read. One that is left out is made up for by the next.
     pub fn member_read(&self, read: MemberRead) {
+        if let Some(exchange) = self.exchange() {
+            exchange.member_read(&read);
+        }
+        self.member_read_here(read);
+    }
+
+    /// The same, here alone.
+    pub fn member_read_here(&self, read: MemberRead) {
         if let Some(relay) = self.relays().get(self.relay_index(&read.key)) {
             let _ = relay.tell(read);
         }
@@ -271,6 +370,14 @@ impl Directory {
     /// Tells a user what was written. Outcomes are bounded by the sends in flight and always arrive; entries alone may be
     /// left out, and the user's clients then sync.
     pub fn written(&self, user: UserNo, written: Written) {
+        if let Some(exchange) = self.exchange() {
+            exchange.written(written.entries.iter().map(|entry| (user, entry.clone())));
+        }
+        self.written_here(user, written);
+    }
+
+    /// The same, here alone.
+    pub fn written_here(&self, user: UserNo, written: Written) {
         let Some(listed) = self.users.get(&user) else { return };
         if let Err(SendError::Full(mut written)) = listed.address.try_send(written) {
             // What waits for room may be overtaken, and entries must come in order: they are synced instead.
@@ -282,15 +389,36 @@ impl Directory {
         }
     }
 
-    /// Tells a user which of its sessions stand. A session that is not known to its user yet asks the store when it is.
-    pub fn decided(&self, user: UserNo, decided: Decided) {
-        if let Some(listed) = self.users.get(&user) {
-            mailbox::insist(&listed.address, SessionsDecided(decided));
-        }
+    /// Tells a user here which of its sessions stand; what is returned, if the user is here, is dropped when those that do
+    /// not have ended. A session that is not known to its user yet asks the store when it is.
+    pub fn decided(&self, user: UserNo, decided: Decided) -> Option<oneshot::Receiver<()>> {
+        let listed = self.users.get(&user)?;
+        let (done, is_done) = oneshot::channel();
+        mailbox::insist(&listed.address, SessionsDecided { decided, done });
+        Some(is_done)
+    }
+
+    /// Tells a user that others ended some of its sessions here while the node's lease had run out; what is returned is
+    /// dropped when they ack nothing any more.
+    pub fn lost(&self, user: UserNo, lost: Vec<LoginNo>) -> Option<oneshot::Receiver<()>> {
+        let listed = self.users.get(&user)?;
+        let (done, is_done) = oneshot::channel();
+        mailbox::insist(&listed.address, SessionsLost { lost, done });
+        Some(is_done)
     }
 
     /// Tells a user of its own cursors: bounded by the commands in flight, always arrives.
     pub fn own_cursors(&self, user: UserNo, moved: CursorsMoved) {
+        if let Some(exchange) = self.exchange()
+            && moved.outcome.is_ok()
+        {
+            exchange.own_cursors(user, &moved);
+        }
+        self.own_cursors_here(user, moved);
+    }
+
+    /// The same, here alone.
+    pub fn own_cursors_here(&self, user: UserNo, moved: CursorsMoved) {
         if let Some(listed) = self.users.get(&user) {
             mailbox::insist(&listed.address, moved);
         }
@@ -298,6 +426,14 @@ impl Directory {
 
     /// Tells a user of the other side's cursors. May be left out; the user's clients then sync.
     pub fn peer_cursors(&self, user: UserNo, moved: CursorsMoved) {
+        if let Some(exchange) = self.exchange() {
+            exchange.peer_cursors(user, &moved);
+        }
+        self.peer_cursors_here(user, moved);
+    }
+
+    /// The same, here alone.
+    pub fn peer_cursors_here(&self, user: UserNo, moved: CursorsMoved) {
         if let Some(listed) = self.users.get(&user) {
             listed.push(moved);
         }
@@ -354,8 +490,18 @@ pub struct Registry {
     arbiters: Vec<ArbiterHandle>,
     /// Groups that drain what they have, with what came for them since.
     ending_groups: HashMap<GroupKey, EndingGroup>,
+    /// Groups of which it is looked up who owns them, with what came for them since.
+    sought_groups: HashMap<GroupKey, Vec<WakeGroup>>,
     /// Users that drain what they have, with what came for them since.
     ending: HashMap<UserNo, Ending>,
+}
+
+/// A group's number was looked up.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct GroupFound {
+    key: GroupKey,
+    no: Result<Option<ConversationNo>, StoreError>,
 }
 
 struct Ending {
@@ -375,7 +521,8 @@ impl Registry {
     pub fn start_with(directory: Arc<Directory>, arbiters: Vec<ArbiterHandle>) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(limits::REGISTRY_MAILBOX);
-            Self { directory, arbiters, ending_groups: HashMap::new(), ending: HashMap::new() }
+            let (ending_groups, sought_groups) = (HashMap::new(), HashMap::new());
+            Self { directory, arbiters, ending_groups, sought_groups, ending: HashMap::new() }
         })
     }
 }
@@ -431,25 +578,50 @@ impl Handler<Finished> for Registry {
 impl Handler<WakeGroup> for Registry {
     type Result = ();
 
-    fn handle(&mut self, wake: WakeGroup, _: &mut Self::Context) {
+    fn handle(&mut self, wake: WakeGroup, ctx: &mut Self::Context) {
+        let Some(wake) = self.keep_for_later(wake) else { return };
         let WakeGroup { engine, key, request } = wake;
-        if let Some(ending) = self.ending_groups.get_mut(&key) {
-            if ending.kept.len() < limits::GROUP_MAILBOX {
-                ending.kept.push(WakeGroup { engine, key, request });
-            } else {
-                request.refuse(&key, Refusal::Busy);
-            }
-            return;
-        }
         let Some(request) = self.directory.ask_awake(&key, request) else { return };
-        let arbiter = &self.arbiters[spread(&key, self.arbiters.len())];
-        let port = GroupActor::start_on(arbiter, engine, key.clone());
-        if let Err(SendError::Full(Ask(request)) | SendError::Closed(Ask(request))) =
-            port.address.try_send(Ask(request))
-        {
-            request.refuse(&key, Refusal::Busy);
+        let is_known =
+            self.directory.exchange().is_none_or(|exchange| exchange.number_of(&key).is_some());
+        if !is_known {
+            return self.seek_group(WakeGroup { engine, key, request }, ctx);
         }
-        self.directory.groups.insert(key, port);
+        let Some(request) = self.directory.ask_elsewhere(&key, request) else { return };
+        self.start_group(engine, key, request);
+    }
+}
+
+impl Handler<GroupFound> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, GroupFound { key, no }: GroupFound, ctx: &mut Self::Context) {
+        let sought = self.sought_groups.remove(&key).unwrap_or_default();
+        if let (Ok(Some(no)), Some(exchange)) = (&no, self.directory.exchange()) {
+            exchange.saw_number(key, *no);
+        }
+        for wake in sought {
+            match no {
+                // It is known now whose it is, or that there are no other nodes any more.
+                Ok(Some(_)) => self.handle(wake, ctx),
+                // There is no such group: one is made here, or whoever asks is told so.
+                Ok(None) => {
+                    let Some(WakeGroup { engine, key, request }) = self.keep_for_later(wake) else {
+                        continue;
+                    };
+                    let Some(request) = self.directory.ask_awake(&key, request) else { continue };
+                    let exchange = self.directory.exchange().cloned();
+                    let request = match exchange {
+                        Some(exchange) => exchange.ask_to_make(&key, request),
+                        None => Some(request),
+                    };
+                    if let Some(request) = request {
+                        self.start_group(engine, key, request);
+                    }
+                }
+                Err(_) => wake.request.refuse(&wake.key, Refusal::Unavailable),
+            }
+        }
     }
 }
 
@@ -485,6 +657,9 @@ impl Handler<EpochChanged> for Registry {
         for port in &self.directory.groups {
             mailbox::insist(&port.address, StoreChanged);
         }
+        if let Some(exchange) = self.directory.exchange.get() {
+            exchange.forget_numbers();
+        }
         for relay in self.directory.relays() {
             relay.insist(HeadsOver);
         }
@@ -503,6 +678,45 @@ impl Handler<Drain> for Registry {
 }
 
 impl Registry {
+    /// Keeps what comes for a group that ends, or of which it is looked up whose it is; gives back what comes for others.
+    fn keep_for_later(&mut self, wake: WakeGroup) -> Option<WakeGroup> {
+        let ending = self.ending_groups.get_mut(&wake.key).map(|ending| &mut ending.kept);
+        let Some(kept) = ending.or(self.sought_groups.get_mut(&wake.key)) else {
+            return Some(wake);
+        };
+        if kept.len() < limits::GROUP_MAILBOX {
+            kept.push(wake);
+        } else {
+            wake.request.refuse(&wake.key, Refusal::Busy);
+        }
+        None
+    }
+
+    /// Looks up a group's number, which says whose it is.
+    fn seek_group(&mut self, wake: WakeGroup, ctx: &mut Context<Self>) {
+        if self.sought_groups.len() >= limits::GROUPS_SOUGHT {
+            return wake.request.refuse(&wake.key, Refusal::Busy);
+        }
+        let (engine, key) = (wake.engine.clone(), wake.key.clone());
+        self.sought_groups.insert(key.clone(), vec![wake]);
+        let seek = async move {
+            let no = reads::bounded(group_reads::find_number(&engine, &key)).await;
+            GroupFound { key, no }
+        };
+        ctx.spawn(seek.into_actor(self).map(|found, _, ctx| ctx.notify(found)));
+    }
+
+    fn start_group(&self, engine: Engine, key: GroupKey, request: GroupRequest) {
+        let arbiter = &self.arbiters[spread(&key, self.arbiters.len())];
+        let port = GroupActor::start_on(arbiter, engine, key.clone());
+        if let Err(SendError::Full(Ask(request)) | SendError::Closed(Ask(request))) =
+            port.address.try_send(Ask(request))
+        {
+            request.refuse(&key, Refusal::Busy);
+        }
+        self.directory.groups.insert(key, port);
+    }
+
     fn start_user(
         &self,
         engine: Engine,

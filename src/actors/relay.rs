@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::prelude::*;
 use deadpool_postgres::Pool;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::mailbox::{self, TellError};
@@ -26,7 +27,7 @@ use crate::protocol::{Body, Event, GroupSeqs, ReadCount, ReadEvent};
 use crate::store::{StoreError, members};
 
 /// What a group is found by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GroupKey {
     /// Its app.
     pub app: AppId,
@@ -46,9 +47,19 @@ pub struct Subscribe {
     /// The session.
     pub outlet: Arc<Outlet>,
     /// The groups that its user is a member of.
-    pub groups: Vec<GroupKey>,
+    pub groups: Vec<Subscription>,
     /// Dropped when it is so.
     pub done: oneshot::Sender<()>,
+}
+
+/// A group that a session subscribes to.
+pub struct Subscription {
+    /// The group.
+    pub key: GroupKey,
+    /// Its number.
+    pub no: ConversationNo,
+    /// Its head, as it was before.
+    pub head: Seq,
 }
 
 /// A session subscribed to groups of which its user had ceased to be a member when their heads were read.
@@ -71,6 +82,11 @@ pub struct SessionEnded(pub Arc<Outlet>);
 #[rtype(result = "()")]
 pub struct HeadsOver;
 
+/// Heads of groups as the store had them a moment ago: all up to there has come by here, or was lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HeadsRead(pub Vec<(GroupKey, Seq)>);
+
 /// A session asks what it lacks. Answered by [`HeadsKnown`].
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -84,7 +100,7 @@ pub struct AskHeads {
 }
 
 /// A member has read.
-#[derive(Message)]
+#[derive(Debug, Clone, Message, Serialize, Deserialize)]
 #[rtype(result = "()")]
 pub struct MemberRead {
     /// The group.
@@ -117,7 +133,7 @@ struct MembersRead {
 }
 
 /// A committed entry of a group, on its way to the members' devices.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GroupEntry {
     /// The group.
     pub key: GroupKey,
@@ -140,7 +156,7 @@ pub struct GroupEntry {
 }
 
 /// Whom a change moved.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Moved {
     /// Who became a member.
     pub added: Vec<UserNo>,
@@ -218,7 +234,8 @@ pub struct RelayActor {
 /// One group's.
 struct Relay {
     key: GroupKey,
-    /// The highest seq that came by here.
+    no: ConversationNo,
+    /// The highest seq that came by here, or was there before the relay was; 0 while none is known.
     head: Seq,
     /// By user and session.
     outlets: Vec<Arc<Outlet>>,
@@ -282,8 +299,8 @@ impl Handler<Subscribe> for RelayActor {
     fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
         let Subscribe { outlet, groups, done } = subscribe;
         if outlet.is_there() {
-            for key in groups {
-                self.subscribe(&key, &outlet);
+            for Subscription { key, no, head } in groups {
+                self.subscribe((&key, no, head), &outlet);
             }
         }
         drop(done);
@@ -321,6 +338,27 @@ impl Handler<HeadsOver> for RelayActor {
     fn handle(&mut self, _: HeadsOver, _: &mut Self::Context) {
         for relay in self.relays.iter_mut().flatten() {
             relay.head = Seq::ZERO;
+        }
+    }
+}
+
+impl Handler<HeadsRead> for RelayActor {
+    type Result = ();
+
+    fn handle(&mut self, HeadsRead(heads): HeadsRead, _: &mut Self::Context) {
+        for (key, head) in heads {
+            let place = self.by_key.get(&key);
+            let Some(relay) = place.and_then(|place| self.relays[*place as usize].as_mut()) else {
+                continue;
+            };
+            let seen = relay.head;
+            relay.head = head.max(seen);
+            if seen != Seq::ZERO && seen < head {
+                metrics::counter!("rookery_losses_found_total", "of" => "group").increment(1);
+                for outlet in &relay.outlets {
+                    outlet.must_sync();
+                }
+            }
         }
     }
 }
@@ -414,7 +452,7 @@ impl Handler<MembersRead> for RelayActor {
         }
         for user in members {
             for outlet in self.directory.outlets(user) {
-                if self.subscribe(&key, &outlet) {
+                if self.subscribe((&key, no, Seq::ZERO), &outlet) {
                     outlet.must_sync();
                 }
             }
@@ -489,10 +527,15 @@ impl RelayActor {
     fn publish_change(&mut self, entry: GroupEntry) {
         let Some(moved) = entry.moved.clone() else { return };
         let key = entry.key.clone();
+        let mut is_new = false;
         for user in &moved.added {
             for outlet in self.directory.outlets(*user) {
-                self.subscribe(&key, &outlet);
+                is_new |= !self.by_key.contains_key(&key);
+                self.subscribe((&key, entry.no, entry.seq), &outlet);
             }
+        }
+        if is_new && let Some(exchange) = self.directory.exchange() {
+            exchange.register_soon(entry.no);
         }
         self.push(vec![entry]);
         let Some(&place) = self.by_key.get(&key) else { return };
@@ -511,10 +554,14 @@ impl RelayActor {
     }
 
     /// Whether it is news.
-    fn subscribe(&mut self, key: &GroupKey, outlet: &Arc<Outlet>) -> bool {
+    fn subscribe(
+        &mut self,
+        (key, no, head): (&GroupKey, ConversationNo, Seq),
+        outlet: &Arc<Outlet>,
+    ) -> bool {
         let place = match self.by_key.get(key) {
             Some(place) => *place,
-            None => self.begin(key.clone()),
+            None => self.begin(key.clone(), no, head),
         };
         let Some(relay) = &mut self.relays[place as usize] else { return false };
         let Err(index) = relay.find(outlet) else { return false };
@@ -523,8 +570,11 @@ impl RelayActor {
         true
     }
 
-    fn begin(&mut self, key: GroupKey) -> u32 {
-        let relay = Relay { key: key.clone(), head: Seq::ZERO, outlets: Vec::new(), read: None };
+    fn begin(&mut self, key: GroupKey, no: ConversationNo, head: Seq) -> u32 {
+        let relay = Relay { key: key.clone(), no, head, outlets: Vec::new(), read: None };
+        if let Some(exchange) = self.directory.exchange_if_set() {
+            exchange.relay_began(key.clone(), no);
+        }
         let place = match self.free.pop() {
             Some(place) => {
                 self.relays[place as usize] = Some(relay);
@@ -548,6 +598,9 @@ impl RelayActor {
             }
         }
         self.by_key.remove(&relay.key);
+        if let Some(exchange) = self.directory.exchange_if_set() {
+            exchange.relay_ended(relay.no);
+        }
         self.free.push(place);
         metrics::gauge!("rookery_relays").decrement(1);
     }

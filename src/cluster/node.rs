@@ -182,6 +182,14 @@ impl Node {
         Ok(given)
     }
 
+    /// Ends the lease, if there is another node that would wait for that; to be called when it is not kept any more.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        if !self.peers.are_there() {
+            return Ok(());
+        }
+        in_time(nodes::leave(&self.pool, self.run())).await
+    }
+
     /// Which shards are ours.
     pub fn ownership(&self) -> &Ownership {
         &self.ownership

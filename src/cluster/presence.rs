@@ -175,25 +175,25 @@ impl Board {
         })
     }
 
-    /// Waits until there are users of whom other nodes have to hear, and takes some; at most so many.
-    pub async fn take_untold(&self, most: usize) -> Vec<UserNo> {
-        loop {
-            let came = self.untold_came.notified();
-            let users: Vec<UserNo> = {
-                let mut untold = lock(&self.untold);
-                let most = most.min(untold.len());
-                untold.drain(..most).collect()
-            };
-            for user in &users {
-                if let Some(mut entry) = self.users.get_mut(user) {
-                    entry.is_untold = false;
-                }
+    /// Waits until there may be users of whom other nodes have to hear, or somebody wants a telling to begin.
+    pub async fn untold(&self) {
+        self.untold_came.notified().await;
+    }
+
+    /// Has a telling begin.
+    pub fn begin_telling(&self) {
+        self.untold_came.notify_one();
+    }
+
+    /// Takes the users of whom other nodes have to hear.
+    pub fn take_untold(&self) -> Vec<UserNo> {
+        let users: Vec<UserNo> = lock(&self.untold).drain(..).collect();
+        for user in &users {
+            if let Some(mut entry) = self.users.get_mut(user) {
+                entry.is_untold = false;
             }
-            if !users.is_empty() {
-                return users;
-            }
-            came.await;
         }
+        users
     }
 
     /// Changes the presence of a user who is on the board.

@@ -15,12 +15,22 @@ use foldhash::{HashMap, HashMapExt};
 use smallvec::{SmallVec, smallvec};
 
 use super::order::{Place, Verdict};
-use crate::ids::{ClientMsgId, InboxSeq, MessageId, Seq, UnixMs};
+use crate::ids::{ClientMsgId, InboxSeq, Incarnation, MessageId, Seq, UnixMs};
 use crate::limits;
 
-/// Names a session on its node, for as long as the node runs.
+/// Names a session, on whichever node, for as long as that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionNo(pub u64);
+
+impl SessionNo {
+    /// The first of a node's run. Owners of groups know sessions of all nodes: those of two nodes, or of two runs of one,
+    /// never have the same number. 10 bits say the node, 22 its run, and 32 count.
+    pub fn first(node_number: i16, incarnation: Incarnation) -> Self {
+        let node = (node_number.unsigned_abs() as u64 & 0x3ff) << 54;
+        let run = (incarnation.get().unsigned_abs() & 0x3f_ffff) << 32;
+        Self(node | run | 1)
+    }
+}
 
 /// The first 16 bytes of SHA-256 over what was sent.
 pub type SendHash = [u8; 16];

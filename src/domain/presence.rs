@@ -412,7 +412,8 @@ impl Presence {
     }
 
     fn platforms(&self, now: Now) -> Vec<(Platform, Front)> {
-        let mut all: Vec<_> = self.live(now).map(|it| (it.there.platform, it.there.front)).collect();
+        let mut all: Vec<_> =
+            self.live(now).map(|it| (it.there.platform, it.there.front)).collect();
         // The best of each platform first, so that it is the one that stays.
         all.sort_unstable();
         all.dedup_by_key(|(platform, _)| *platform);

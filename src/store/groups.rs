@@ -20,6 +20,7 @@ use crate::limits;
 const NEXT_CONVERSATION_NO: &str = include_str!("../../sql/queries/next_conversation_no.sql");
 const GROUP_STATE: &str = include_str!("../../sql/queries/group_state.sql");
 const GROUP_SENDER: &str = include_str!("../../sql/queries/group_sender.sql");
+const GROUP_HEADS: &str = include_str!("../../sql/queries/group_heads.sql");
 const GROUPS_OF_USER: &str = include_str!("../../sql/queries/groups_of_user.sql");
 const MOVED_GROUPS: &str = include_str!("../../sql/queries/moved_groups.sql");
 const GROUP_INFO: &str = include_str!("../../sql/queries/group_info.sql");
@@ -148,11 +149,42 @@ pub async fn sender(
     .transpose()
 }
 
+/// A group that a user is a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnGroup {
+    /// The group.
+    pub id: GroupId,
+    /// Its number.
+    pub no: ConversationNo,
+    /// Its head.
+    pub head: Seq,
+}
+
 /// The groups that a user is a member of, by number.
-pub async fn of_user(pool: &Pool, user: UserNo) -> Result<Vec<GroupId>, StoreError> {
+pub async fn of_user(pool: &Pool, user: UserNo) -> Result<Vec<OwnGroup>, StoreError> {
     let rows =
         rows(pool, GROUPS_OF_USER, &[&user.get(), &(limits::GROUPS_PER_USER as i64)]).await?;
-    rows.iter().map(|row| group_id(row, "id")).collect()
+    let own = |row| {
+        Ok(OwnGroup {
+            id: group_id(row, "id")?,
+            no: ConversationNo::from_store(get(row, "conversation_no")?),
+            head: Seq::from_store(get(row, "head")?),
+        })
+    };
+    rows.iter().map(own).collect()
+}
+
+/// The heads of groups.
+pub async fn heads(
+    pool: &Pool,
+    groups: &[ConversationNo],
+) -> Result<Vec<(ConversationNo, Seq)>, StoreError> {
+    let numbers: Vec<i64> = groups.iter().map(|no| no.get()).collect();
+    let head = |row| {
+        let no = ConversationNo::from_store(get(row, "conversation_no")?);
+        Ok((no, Seq::from_store(get(row, "seq")?)))
+    };
+    rows(pool, GROUP_HEADS, &[&numbers]).await?.iter().map(head).collect()
 }
 
 /// The head of a user's group.

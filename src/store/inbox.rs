@@ -8,6 +8,7 @@ use super::query::{get, row, rows};
 use crate::ids::{ClientMsgId, InboxSeq, MessageId, Seq, UserId, UserNo};
 
 const INBOX_HEAD: &str = include_str!("../../sql/queries/inbox_head.sql");
+const INBOX_HEADS: &str = include_str!("../../sql/queries/inbox_heads.sql");
 const INBOX_PAGE: &str = include_str!("../../sql/queries/inbox_page.sql");
 
 /// One entry of an inbox.
@@ -33,6 +34,16 @@ pub struct InboxEntry {
 pub async fn head(pool: &Pool, owner: UserNo) -> Result<InboxSeq, StoreError> {
     let row = row(pool, INBOX_HEAD, &[&owner.get()]).await?;
     row.map_or(Ok(InboxSeq::ZERO), |row| Ok(InboxSeq::from_store(get(&row, "seq")?)))
+}
+
+/// The heads of inboxes.
+pub async fn heads(pool: &Pool, owners: &[UserNo]) -> Result<Vec<(UserNo, InboxSeq)>, StoreError> {
+    let numbers: Vec<i64> = owners.iter().map(|no| no.get()).collect();
+    let head = |row| {
+        let owner = UserNo::from_store(get(row, "owner_no")?);
+        Ok((owner, InboxSeq::from_store(get(row, "seq")?)))
+    };
+    rows(pool, INBOX_HEADS, &[&numbers]).await?.iter().map(head).collect()
 }
 
 /// A page of an inbox: at most `limit` entries, ended early where the bodies pass `bytes`.

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::StoreError;
 use super::connect::of_pool;
-use super::query::get;
+use super::query::{get, row};
 use crate::domain::epoch::WalPosition;
 use crate::domain::presence::LAST_SEEN_TO_MS;
 use crate::ids::{Incarnation, NodeId, NodeRun, UnixMs};
@@ -17,6 +17,7 @@ const LOCK_NODES: &str = include_str!("../../sql/queries/lock_nodes.sql");
 const FREE_NODE_NUMBERS: &str = include_str!("../../sql/queries/free_node_numbers.sql");
 const JOIN_NODE: &str = include_str!("../../sql/queries/join_node.sql");
 const RENEW_LEASE: &str = include_str!("../../sql/queries/renew_lease.sql");
+const LEAVE_NODES: &str = include_str!("../../sql/queries/leave_nodes.sql");
 const LIVE_NODES: &str = include_str!("../../sql/queries/live_nodes.sql");
 const BURY_DEAD_NODE: &str = include_str!("../../sql/queries/bury_dead_node.sql");
 
@@ -113,6 +114,11 @@ pub async fn live(client: &Client, but: NodeId) -> Result<Vec<NodeRun>, StoreErr
         })
     };
     rows.iter().map(run).collect()
+}
+
+/// Ends a node's lease.
+pub async fn leave(pool: &Pool, run: NodeRun) -> Result<(), StoreError> {
+    row(pool, LEAVE_NODES, &[&run.node.get(), &run.incarnation.get()]).await.map(|_| ())
 }
 
 /// What was done for a node that is gone.

@@ -9,7 +9,9 @@ use tokio_postgres::Row;
 use super::StoreError;
 use super::query::{Params, get, row, rows, unknown};
 use crate::domain::login_policy::{EndedBy, Known, Session};
-use crate::ids::{AppId, DeviceId, Incarnation, LoginNo, NodeId, NodeRun, Platform, UnixMs, UserNo};
+use crate::ids::{
+    AppId, DeviceId, Incarnation, LoginNo, NodeId, NodeRun, Platform, UnixMs, UserNo,
+};
 
 const END_SESSIONS: &str = include_str!("../../sql/queries/end_sessions.sql");
 const REVOKE_TOKENS: &str = include_str!("../../sql/queries/revoke_tokens.sql");

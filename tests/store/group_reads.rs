@@ -173,10 +173,10 @@ async fn a_user_has_the_groups_of_the_present_and_ids_are_resolved_within_the_ap
     }
     changed(&base, &writer, &mut all[1], Change { remove: &[bob], ..Change::by(alice) }).await;
 
-    let names = |groups: Vec<rookery::ids::GroupId>| -> Vec<String> {
-        groups.iter().map(ToString::to_string).collect()
-    };
-    assert_eq!(names(groups::of_user(&base.pool, bob).await.unwrap()), ["c", "b"]);
+    let own = groups::of_user(&base.pool, bob).await.unwrap();
+    assert_eq!(own.iter().map(|group| group.id.as_str()).collect::<Vec<_>>(), ["c", "b"]);
+    let heads = groups::heads(&base.pool, &[own[0].no, own[1].no]).await.unwrap();
+    assert_eq!(heads.iter().map(|(_, head)| *head).collect::<Vec<_>>(), [own[0].head, own[1].head]);
     let page = async |after, limit| groups::list(&base.pool, bob, after, limit).await.unwrap();
     let first = page(ConversationNo::from_store(0), 1).await;
     assert_eq!((first.len(), first[0].id.as_str(), first[0].members), (1, "c", 2));

@@ -12,7 +12,9 @@ use crate::actors::engine::Engine;
 use crate::actors::group::{Caller, GroupRequest};
 use crate::actors::outlet::Outlet;
 use crate::actors::reads::Identity;
-use crate::actors::relay::{AskHeads, GroupKey, SessionEnded, Subscribe, Unsubscribe};
+use crate::actors::relay::{
+    AskHeads, GroupKey, SessionEnded, Subscribe, Subscription, Unsubscribe,
+};
 use crate::actors::{changes, errors, group_reads, reads};
 use crate::domain::group::{Authority, Change, ChangeRefused};
 use crate::domain::intake::Refusal;
@@ -21,6 +23,7 @@ use crate::limits;
 use crate::protocol::{
     Behind, Command, ErrorBody, GroupSeqs, GroupUsers, Ping, Pong, Reply, Synced,
 };
+use crate::store::groups::OwnGroup;
 
 /// A change whose answer comes from the group's owner.
 pub(super) struct WaitingChange {
@@ -229,14 +232,21 @@ pub(super) async fn first_sync(
     reads::stands(engine, who).await?;
     let before = group_reads::own_groups(engine, who).await?;
     subscribe(engine, who, outlet, &before).await?;
+    if let Some(exchange) = engine.shared().directory.exchange() {
+        // Whoever commits something for this session from here on tells it, wherever that is.
+        let groups: Vec<_> = before.iter().map(|group| group.no).collect();
+        let (_, ()) = tokio::join!(exchange.register(&groups), exchange.all_know_who_is_here());
+    }
     let synced = reads::sync(engine, who, ask).await?;
+    engine.shared().directory.saw_inbox(who.no, synced.inbox);
     if before.is_empty() {
         return Ok(synced);
     }
     // Whoever ceased to be a member between the two may have been forgotten by the relay before it was known there.
     let now = group_reads::own_groups(engine, who).await?;
-    let gone = before.into_iter().filter(|group| !now.contains(group));
-    let gone: Vec<GroupKey> = gone.map(|id| GroupKey { app: who.app, id }).collect();
+    let is_left = |group: &OwnGroup| now.iter().all(|other| other.no != group.no);
+    let gone = before.into_iter().filter(is_left);
+    let gone: Vec<GroupKey> = gone.map(|it| GroupKey { app: who.app, id: it.id }).collect();
     if !gone.is_empty() {
         for relay in engine.shared().directory.relays() {
             relay.insist(Unsubscribe { outlet: outlet.clone(), groups: gone.clone() });
@@ -249,14 +259,14 @@ async fn subscribe(
     engine: &Engine,
     who: &Identity,
     outlet: &Arc<Outlet>,
-    groups: &[GroupId],
+    groups: &[OwnGroup],
 ) -> Result<(), ErrorBody> {
     let directory = &engine.shared().directory;
-    let mut parts: Vec<Vec<GroupKey>> = directory.relays().iter().map(|_| Vec::new()).collect();
-    for id in groups {
+    let mut parts: Vec<Vec<Subscription>> = directory.relays().iter().map(|_| Vec::new()).collect();
+    for OwnGroup { id, no, head } in groups {
         let key = GroupKey { app: who.app, id: id.clone() };
         if let Some(part) = parts.get_mut(directory.relay_index(&key)) {
-            part.push(key);
+            part.push(Subscription { key, no: *no, head: *head });
         }
     }
     let mut waiting = Vec::new();

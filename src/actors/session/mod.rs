@@ -160,6 +160,12 @@ pub struct Kick {
 #[rtype(result = "()")]
 pub struct SessionShut;
 
+/// Others took this node for gone and ended the session in the store. Its client comes back, and hears there what became of
+/// it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionLost;
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ReadDone {
@@ -217,6 +223,8 @@ pub struct SessionActor {
     pings: Vec<groups::WaitingPing>,
     order: Order<Conversation, Draft>,
     effects: Vec<Effect<Conversation, Draft, Ack, ErrorBody>>,
+    /// Whether acks of sends may be among what waits for the adapter.
+    has_acks: bool,
     /// From the login on.
     token: Option<account::Token>,
     send_rate: DefaultDirectRateLimiter,
@@ -256,6 +264,7 @@ impl SessionActor {
                 pings: Vec::new(),
                 order: Order::default(),
                 effects: Vec::new(),
+                has_acks: false,
                 token: None,
                 send_rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
                 behind: Arc::new(AtomicBool::new(false)),
@@ -428,6 +437,18 @@ impl Handler<SessionShut> for SessionActor {
     fn handle(&mut self, _: SessionShut, _: &mut Self::Context) {
         self.notice(Event::Draining { reconnect_after_ms: reconnect_after_ms() });
         self.close(CloseCode::Draining);
+        self.pump();
+    }
+}
+
+impl Handler<SessionLost> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: SessionLost, _: &mut Self::Context) {
+        // Acks may be among it.
+        self.outbound.clear();
+        self.unsubscribe();
+        self.close(CloseCode::Internal);
         self.pump();
     }
 }
@@ -708,7 +729,9 @@ impl SessionActor {
         // Events that came since the user knows the session wait for the login's reply.
         let holds = matches!(self.phase, Phase::Entering { .. })
             // What waits here is not told any more.
-            || self.is_ended();
+            || self.is_ended()
+            // Somebody else may have been let in for it, at a node that took this one for gone.
+            || (self.has_acks && !self.shared().node.holds_lease());
         while self.writing_since.is_none() && !self.outbound.is_empty() && !holds {
             let batch = self.outbound.take();
             self.in_flight = self.in_flight.saturating_sub(batch.replies);
@@ -716,6 +739,7 @@ impl SessionActor {
                 self.writing_since = Some(Instant::now());
             }
         }
+        self.has_acks &= !self.outbound.is_empty();
         if let Phase::Closing { code, told, .. } = &mut self.phase
             && !*told
             && self.outbound.is_empty()

@@ -42,6 +42,11 @@ impl Handler<Verdict> for SessionActor {
             return;
         }
         let Verdict { conversation, place, key, verdict } = verdict;
+        if matches!(verdict, order::Verdict::Stored(_)) && !self.shared().node.holds_lease() {
+            // Others may have taken this node for gone and let somebody else in. It is asked for again, and answered when the
+            // lease is held.
+            return;
+        }
         let refused = |why| errors::of_send(why, &conversation);
         let verdict = match verdict {
             order::Verdict::Stored(ack) => order::Verdict::Stored(ack),
@@ -180,6 +185,7 @@ impl SessionActor {
 
     fn acked(&mut self, conversation: &Conversation, commands: Vec<u64>, ack: Ack) {
         self.known_inbox = self.known_inbox.max(ack.inbox.unwrap_or_default());
+        self.has_acks = true;
         for (nth, command) in commands.into_iter().enumerate() {
             // Only the first command stored it; copies that were answered with it are repeats.
             let ack = Ack { duplicate: ack.duplicate || nth > 0, ..ack };

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::{Attach, Entry, UserActor};
 use crate::actors::holds::{Held, SessionKey};
 use crate::actors::outlet::Outlet;
 use crate::actors::registry::UserState;
-use crate::actors::session::{Attached, Kick, SessionShut};
+use crate::actors::session::{Attached, Kick, SessionLost, SessionShut};
 use crate::actors::wire::{self, Encoded};
 use crate::domain::intake::SessionNo;
 use crate::domain::login_policy::EndedBy;
@@ -31,7 +32,7 @@ pub(super) struct Devices {
 }
 
 /// Which sessions of a user stand, as the store decided it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
     /// The user's login number at that time.
     pub at: LoginNo,
@@ -257,6 +258,17 @@ impl Devices {
         let entering = self.entering.iter().map(|entering| &entering.attach.outlet);
         for outlet in self.sessions.values().map(|slot| &slot.outlet).chain(entering) {
             outlet.end();
+        }
+    }
+
+    /// Sessions that others have ended in the store ack nothing more, and their clients come back.
+    pub(super) fn lose(&self, lost: &[LoginNo]) {
+        let here = self.sessions.values().map(|slot| (&slot.outlet, slot.held.key().login_no));
+        let entering = self.entering.iter().map(|entering| &entering.attach);
+        let entering = entering.map(|attach| (&attach.outlet, attach.held.key().login_no));
+        for (outlet, _) in here.chain(entering).filter(|(_, login_no)| lost.contains(login_no)) {
+            outlet.end();
+            outlet.insist(SessionLost);
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use self::devices::Decided;
@@ -75,7 +76,22 @@ pub struct Detach {
 /// The store has decided which sessions of the user stand.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SessionsDecided(pub Decided);
+pub struct SessionsDecided {
+    /// What was decided.
+    pub decided: Decided,
+    /// Dropped when the sessions that do not stand ack nothing any more.
+    pub done: oneshot::Sender<()>,
+}
+
+/// The node's lease had run out, and others ended these sessions in the store meanwhile.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionsLost {
+    /// Their logins.
+    pub lost: Vec<LoginNo>,
+    /// Dropped when they ack nothing any more.
+    pub done: oneshot::Sender<()>,
+}
 
 /// A session, or a request, passes on a send.
 #[derive(Message)]
@@ -156,7 +172,7 @@ pub struct Settlement {
 }
 
 /// A committed message, on its way to one owner's devices.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
     /// The pair.
     pub conversation: ConversationNo,
@@ -181,7 +197,7 @@ pub struct Entry {
 }
 
 /// Cursors of the user, or of the other side of one of its pairs, were raised or refused.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, Message, Serialize, Deserialize)]
 #[rtype(result = "()")]
 pub struct CursorsMoved {
     /// The pair or group.
@@ -375,10 +391,21 @@ impl Handler<Detach> for UserActor {
 impl Handler<SessionsDecided> for UserActor {
     type Result = ();
 
-    fn handle(&mut self, SessionsDecided(decided): SessionsDecided, _: &mut Self::Context) {
+    fn handle(&mut self, decided: SessionsDecided, _: &mut Self::Context) {
+        let SessionsDecided { decided, done } = decided;
         let now = self.shared().node.now();
         self.devices.decided(decided, now);
+        drop(done);
         self.sessions_moved();
+    }
+}
+
+impl Handler<SessionsLost> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, SessionsLost { lost, done }: SessionsLost, _: &mut Self::Context) {
+        self.devices.lose(&lost);
+        drop(done);
     }
 }
 
@@ -442,7 +469,7 @@ impl Handler<Written> for UserActor {
             self.decide(Input::Settled { to, key, outcome }, ctx);
             if matches!(outcome, Outcome::Stored { .. })
                 && pair.peer != self.no
-                && !self.shared().directory.is_online(pair.peer)
+                && !self.shared().is_online(pair.peer)
             {
                 // The last of a pair is the highest.
                 server_receipts.insert(pair.no, settlement);
@@ -459,6 +486,7 @@ impl Handler<Written> for UserActor {
             }
         }
         for entry in written.entries {
+            self.state.saw_inbox(entry.inbox);
             self.devices.push_entry(&self.id, &entry);
             if entry.sender != self.no {
                 self.unreceived.pushed(&entry);
@@ -483,7 +511,7 @@ impl Handler<Revisited> for UserActor {
         }
         if by_server >= entry.seq {
             self.devices.push_to(session, delivered(by_server, DeliveredBy::Server));
-        } else if !self.shared().directory.is_online(pair.peer) {
+        } else if !self.shared().is_online(pair.peer) {
             self.answer_for(to.clone(), pair, entry.seq);
         }
         // No device of the receiver has acknowledged it: push it again, to all of them; they ignore what they know.

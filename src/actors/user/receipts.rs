@@ -197,7 +197,8 @@ impl UserActor {
 
     /// The same for this user, once no session is left, and what was pushed to those that were was not acknowledged.
     pub(super) fn answer_for_unreceived(&mut self) {
-        if !self.devices.is_empty() {
+        // Where devices are elsewhere, that node has pushed it to them, and answers when they leave.
+        if !self.devices.is_empty() || self.shared().board.is_elsewhere(self.no) {
             return;
         }
         for (conversation, pushed) in std::mem::take(&mut self.unreceived.0) {

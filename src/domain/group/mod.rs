@@ -307,6 +307,8 @@ pub struct GroupLog<P, R, C> {
     under_way: Option<Box<UnderWay<C>>>,
     /// Rows that the journal handed back, of which it is not yet told that they were heard of.
     unheard: usize,
+    /// Whether somebody else owned it when it was loaded last.
+    is_elsewhere: bool,
 }
 
 impl<P: Clone, R, C> GroupLog<P, R, C> {
@@ -331,6 +333,7 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
             asked: VecDeque::new(),
             under_way: None,
             unheard: 0,
+            is_elsewhere: false,
         }
     }
 
@@ -357,6 +360,11 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
     /// Whether it was looked for and is not there.
     pub fn is_absent(&self) -> bool {
         matches!(self.gate, Gate::Open) && self.group.is_none()
+    }
+
+    /// Whether somebody else owned it when it was loaded last.
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// Turns what happened into what is to be done.
@@ -691,10 +699,12 @@ impl<P: Clone, R, C> GroupLog<P, R, C> {
                 Some(Group { no, epoch, profile, head, counted })
             }
             Ok(Some(Loaded { epoch: None, .. })) => {
+                self.is_elsewhere = true;
                 return self.not_loaded(Refusal::Unavailable, effects);
             }
             Err(why) => return self.not_loaded(why, effects),
         };
+        self.is_elsewhere = false;
         let confirmed = group.as_ref().map(|group| (group.epoch, group.head));
         if confirmed.is_none() || confirmed != self.confirmed {
             // Something was written here that we do not know of; it may have been about members.

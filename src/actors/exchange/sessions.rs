@@ -1,0 +1,65 @@
+//! Decisions about sessions that other nodes hold, and what others decided about those here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Exchange;
+use super::letter::{Letter, Ticket};
+use crate::actors::user::Decided;
+use crate::ids::{NodeRun, UserNo};
+use crate::limits;
+
+impl Exchange {
+    /// Tells all nodes which sessions of a user stand. Resolves when each of those that held one which does not has ended
+    /// it, or is gone: from then on no session that was ended acks anything.
+    pub(in crate::actors) async fn decided(
+        &self,
+        user: UserNo,
+        decided: Decided,
+        holders: Vec<NodeRun>,
+    ) {
+        let known = self.node.peers().known();
+        // Rows may be behind, and notices are rare and small.
+        for node in known.nodes().iter().filter(|node| !holders.contains(node)) {
+            let decided = decided.clone();
+            self.write(*node, &Letter::Decided { ticket: None, user, decided });
+        }
+        let ending = holders.into_iter().map(|node| self.ended_at(node, user, &decided));
+        futures_util::future::join_all(ending).await;
+    }
+
+    async fn ended_at(&self, node: NodeRun, user: UserNo, decided: &Decided) {
+        let since = Instant::now();
+        let decide = |ticket| {
+            let decided = decided.clone();
+            Letter::Decided { ticket: Some(ticket), user, decided }
+        };
+        // A node that does not answer acks nothing once its lease is over, and others do not see it any more then.
+        while since.elapsed() < limits::LOSERS_ENDED_WITHIN
+            && self.node.peers().known().has(node)
+            && !self.done(node, limits::LOSER_ENDED_WITHIN, decide).await
+        {
+            self.node.look_at_owners();
+        }
+    }
+
+    /// Another node tells which sessions of a user stand.
+    pub(super) fn hear_decided(
+        self: &Arc<Self>,
+        from: NodeRun,
+        ticket: Option<Ticket>,
+        user: UserNo,
+        decided: Decided,
+    ) {
+        let is_done = self.directory.decided(user, decided);
+        let Some(ticket) = ticket else { return };
+        let exchange = self.clone();
+        actix::spawn(async move {
+            if let Some(is_done) = is_done {
+                // Dropped when it is so, or when its user has ended, and all its sessions with it.
+                let _ = is_done.await;
+            }
+            exchange.write(from, &Letter::Done { ticket });
+        });
+    }
+}
