@@ -323,6 +323,48 @@ pub const AUDIT_HEADS: usize = 1_000;
 /// Node numbers inside message ids.
 pub const NODE_NUMBERS: i16 = 1024;
 
+/// The largest letter that one node sends another, in bytes.
+pub const BUS_LETTER_BYTES: usize = 4 * 1024 * 1024;
+/// Letters that wait to be sent to one node.
+pub const BUS_QUEUE: usize = 8192;
+/// Bytes of letters that wait to be sent to one node.
+pub const BUS_QUEUE_BYTES: usize = 32 * 1024 * 1024;
+/// Runs of other nodes whose numbers a node remembers; beyond it that of a run which is gone gives way.
+pub const BUS_LINKS: usize = 4096;
+/// Envelopes that are sent at once, or read at once from PostgreSQL.
+pub const BUS_BATCH: usize = 500;
+/// Bytes of envelopes that are sent at once, or read at once from PostgreSQL; one always fits.
+pub const BUS_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Envelopes that are read at once from Redis.
+pub const BUS_STREAM_READ: usize = 32;
+/// Envelopes that wait in Redis for one node, about; beyond it the oldest are dropped.
+pub const BUS_STREAM: usize = 16_384;
+/// How long after the last envelope the stream of a node stays in Redis.
+pub const BUS_STREAM_KEPT: Duration = Duration::from_secs(60);
+/// How long an envelope that nobody takes stays in PostgreSQL.
+pub const BUS_ROWS_KEPT: Duration = Duration::from_secs(30);
+/// How long after it was sent an envelope may arrive.
+pub const BUS_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a node lets each other one hear of it.
+pub const BUS_BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How long Redis may take to answer before PostgreSQL carries.
+pub const BUS_ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long a connection to Redis may take until it can be used.
+pub const BUS_CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How often a Redis that did not answer is asked again, and a connection that broke is opened again.
+pub const BUS_PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long a reader of the bus waits to be told before it looks by itself.
+pub const BUS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Envelopes that were read and wait to be opened.
+pub const BUS_READ_AHEAD: usize = 64;
+/// How long an envelope waits for those that it overtook, as it may when another carrier takes over.
+pub const BUS_HELD_FOR: Duration = Duration::from_millis(250);
+/// Envelopes of one node that wait for those that they overtook.
+pub const BUS_HELD: usize = 1024;
+/// Bytes of them.
+pub const BUS_HELD_BYTES: usize = 16 * 1024 * 1024;
+/// How long a node that is not heard of any more is remembered by who heard it.
+pub const BUS_SILENT_FOR: Duration = Duration::from_secs(60);
 /// Letters and gaps that wait for whoever takes them from the bus; beyond it nothing is read, and what waits becomes late.
 pub const BUS_ARRIVED: usize = 256;
 
@@ -373,6 +415,13 @@ const _: () = assert!(LOSERS_ENDED_WITHIN.as_secs() < LOGIN_DECIDED_WITHIN.as_se
 const _: () = assert!(LETTER_ENTRIES * 2 * CONTENT_BYTES <= SERVER_FRAME_BYTES * 32);
 const _: () = assert!(LEASE_TRUSTED_FOR.as_secs() < LEASE.as_secs());
 const _: () = assert!(2 * LEASE_RENEWED_EVERY.as_secs() < LEASE_TRUSTED_FOR.as_secs());
+const _: () = assert!(BUS_LETTER_BYTES < BUS_BATCH_BYTES && BUS_BATCH_BYTES < BUS_QUEUE_BYTES);
+// What could still arrive and be a repeat is remembered, and what could still arrive in time is kept.
+const _: () = assert!(BUS_SILENT_FOR.as_secs() > 2 * BUS_DEADLINE.as_secs());
+const _: () = assert!(
+    BUS_ROWS_KEPT.as_secs() > BUS_DEADLINE.as_secs()
+        && BUS_STREAM_KEPT.as_secs() > BUS_DEADLINE.as_secs()
+);
 const _: () = assert!(CONTENT_BYTES < FRAME_BYTES && FRAME_BYTES < SERVER_FRAME_BYTES);
 const _: () = assert!(IN_FLIGHT <= AWAITED);
 const _: () = assert!(IN_FLIGHT < SESSION_MAILBOX);

@@ -3,12 +3,13 @@
 //! Each new connection, pooled or not, reads the settings on which the promise of durability stands: a server that was
 //! started again without them is noticed before anything is acked on it.
 
+use std::future::poll_fn;
 use std::str::FromStr;
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::limits;
 use crate::store::StoreError;
@@ -90,9 +91,31 @@ impl Connector {
         };
         match tokio::time::timeout(limits::CONNECT_WITHIN, opening).await {
             Ok(opened) => opened,
-            Err(_) => Err(StoreError::Unavailable {
-                reason: format!("no connection to PostgreSQL within {:?}", limits::CONNECT_WITHIN),
-            }),
+            Err(_) => Err(not_in_time()),
+        }
+    }
+
+    /// Opens a connection of its own that is told what it listens for: `heard` is called for each notice until it ends.
+    pub async fn open_listening(
+        &self,
+        heard: impl Fn() + Send + 'static,
+    ) -> Result<Client, StoreError> {
+        let opening = async {
+            let (client, mut connection) =
+                self.config.connect(NoTls).await.map_err(of_connecting)?;
+            tokio::spawn(async move {
+                while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                    if let AsyncMessage::Notification(_) = message {
+                        heard();
+                    }
+                }
+            });
+            self.check(&client).await?;
+            Ok(client)
+        };
+        match tokio::time::timeout(limits::CONNECT_WITHIN, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(not_in_time()),
         }
     }
 
@@ -143,6 +166,12 @@ impl Connector {
                 facts.off.join(", ")
             ),
         })
+    }
+}
+
+fn not_in_time() -> StoreError {
+    StoreError::Unavailable {
+        reason: format!("no connection to PostgreSQL within {:?}", limits::CONNECT_WITHIN),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod apps;
 pub mod bare;
 pub mod binaries;
+pub mod bus;
 pub mod child;
 pub mod connect;
 pub mod conversations;

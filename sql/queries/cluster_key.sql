@@ -1,0 +1,2 @@
+-- The cluster's key.
+select key from cluster_key
