@@ -10,6 +10,7 @@
 pub mod chat;
 pub mod frames;
 pub mod groups;
+pub mod loser;
 pub mod node;
 pub mod policy;
 pub mod postgres;
