@@ -8,6 +8,7 @@
 )]
 
 pub mod chat;
+pub mod cluster;
 pub mod frames;
 pub mod groups;
 pub mod loser;
