@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use rookery::client;
 use rookery::ids::Shard;
 use rookery::limits;
 use rookery::protocol::Platform;
@@ -177,11 +178,16 @@ impl Cluster {
         soon("a login", self.app(place).raw_from(user, on, device)).await
     }
 
-    /// Logs a user in at one of the servers, on the client library. It comes back within half a second where it can.
-    pub async fn user(&self, place: usize, user: &str) -> User {
+    /// How a client of this user logs in at one of the servers. It comes back within half a second where it can.
+    pub fn options(&self, place: usize, user: &str) -> client::Options {
         let mut options = self.app(place).options(user, "main");
         options.backoff = (Duration::from_millis(50), Duration::from_millis(500));
-        soon("a login", User::log_in(options)).await
+        options
+    }
+
+    /// Logs a user in at one of the servers, on the client library.
+    pub async fn user(&self, place: usize, user: &str) -> User {
+        soon("a login", User::log_in(self.options(place, user))).await
     }
 
     /// Makes a group over one of the servers.
@@ -211,9 +217,15 @@ impl Cluster {
         self.node(place).signal("TERM");
     }
 
+    /// Waits until a server that was asked to has ended.
+    pub fn await_end(&mut self, place: usize) -> ExitStatus {
+        self.members[place].node.await_end()
+    }
+
     /// Asks a server to stop, and waits until it has ended.
     pub fn stop(&mut self, place: usize) -> ExitStatus {
-        self.members[place].node.stop()
+        self.ask_to_stop(place);
+        self.await_end(place)
     }
 
     /// Starts a server that has ended again, in its folder and on its ports, and waits until it is ready.
