@@ -215,32 +215,33 @@ async fn logins_at_all_nodes_at_once_leave_one_session_thirty_times() {
             raw.0.submit("login", login).await.unwrap();
             opened.push(raw);
         }
-        let logins = opened.iter_mut().map(|raw| async {
-            match raw.0.reply(1).await {
+        let answers = opened.iter_mut().map(|raw| raw.0.reply(1));
+        let answers = soon("answers to all logins", join_all(answers)).await;
+        let (mut latest, mut closed) = (None, HashMap::new());
+        for (place, answer) in answers.into_iter().enumerate() {
+            match answer {
                 Ok(reply) if reply.get("ok").is_some() => {
-                    Some(reply["ok"]["login_no"].as_str().unwrap().parse::<u64>().unwrap())
+                    let login_no = reply["ok"]["login_no"].as_str().unwrap().parse::<u64>();
+                    latest = latest.max(Some((login_no.unwrap(), place)));
                 }
                 // Ended in the store before its node heard of it.
-                Ok(reply) => {
-                    assert_eq!(reply["error"]["code"], "conflict", "{reply}");
-                    None
-                }
+                Ok(reply) => assert_eq!(reply["error"]["code"], "conflict", "{reply}"),
                 // Ended before it was let in.
-                Err(parted) => {
-                    assert_eq!(parted.code(), Some(4501), "{parted}");
-                    None
-                }
+                Err(parted) => drop(closed.insert(place, parted)),
             }
-        });
-        let numbers = soon("answers to all logins", join_all(logins)).await;
-        let last = numbers.iter().max().copied().flatten().expect("one of them is in");
-        let winner = numbers.iter().position(|number| *number == Some(last)).unwrap();
-
-        let mut winner_raw = opened.remove(winner);
-        for mut loser in opened.into_iter().chain(former.take()) {
-            let parted = soon("the end of a loser", loser.ending()).await;
-            assert_eq!(parted.code(), Some(4501), "round {round}: {parted}");
         }
+        let (_, winner) = latest.expect("one of them is in");
+        for (place, loser) in opened.iter_mut().enumerate().filter(|(place, _)| *place != winner) {
+            let parted = match closed.remove(&place) {
+                Some(parted) => parted,
+                None => soon("the end of a loser", loser.ending()).await,
+            };
+            assert_eq!(parted.code(), Some(4501), "round {round}, {place}: {parted}");
+        }
+        if let Some(mut former) = former.take() {
+            assert_eq!(soon("the end of the former", former.closed()).await, 4501);
+        }
+        let mut winner_raw = opened.remove(winner);
         winner_raw.ok("ping", json!({})).await;
         let page = witness.ok("device.list", json!({"limit": 200})).await;
         let online = listed(&page).into_iter().filter(|(_, online)| *online).count();

@@ -120,7 +120,8 @@ async fn watch_group(
                 }
                 _ => {}
             },
-            changed = head.changed() => changed.unwrap(),
+            // Whoever would tell has failed.
+            changed = head.changed() => if changed.is_err() { return shown },
         }
     }
 }
