@@ -59,7 +59,7 @@ impl Crew {
             all.push(Member { id: (*id).to_owned(), client, talking, watching, head });
         }
         let crew = Self { talk, group: group_id.to_owned(), members: all };
-        crew.go_on().await;
+        soon("everybody is acked", crew.go_on()).await;
         crew
     }
 
