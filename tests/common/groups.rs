@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rookery::client::{Client, Posted};
 use rookery::ids::{ClientMsgId, Conversation};
 use rookery::protocol::Content;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::chat::{Raw, patience};
 
@@ -199,6 +201,36 @@ impl Talk {
                 self.acked.send_modify(|acked| *acked += 1);
             }
         }
+    }
+
+    /// Says so many things at once, and the same again as soon as all of them are acked and the time has come, until it is
+    /// stopped.
+    pub async fn in_bursts(
+        &self,
+        client: &Client,
+        to: &Conversation,
+        burst: usize,
+        every: Duration,
+    ) -> Said {
+        let mut said = Said::new();
+        let mut turns = tokio::time::interval(every);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.stop.load(Ordering::SeqCst) {
+            let mut waiting = Vec::new();
+            for _ in 0..burst {
+                let content = Content::Text { text: format!("{}", said.len() + waiting.len()) };
+                waiting.push(client.post(to, content).await.unwrap());
+                self.posted.fetch_add(1, Ordering::SeqCst);
+            }
+            for posted in waiting {
+                let key = posted.client_msg_id;
+                let sent = patience("an ack", posted.acked()).await.expect("acked in the end");
+                said.push((to.clone(), key, sent.seq.get()));
+                self.acked.send_modify(|acked| *acked += 1);
+            }
+            turns.tick().await;
+        }
+        said
     }
 }
 

@@ -8,8 +8,10 @@
 )]
 
 pub mod chat;
+pub mod cluster;
 pub mod frames;
 pub mod groups;
+pub mod loser;
 pub mod node;
 pub mod policy;
 pub mod postgres;

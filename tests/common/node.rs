@@ -156,6 +156,11 @@ impl Node {
         self.child.id()
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        is_running(self.pid())
+    }
+
     /// The data folder.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir

@@ -10,8 +10,8 @@ use rookery::store::embedded;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::GIVE_UP_AFTER;
 use super::node::Node;
+use super::{GIVE_UP_AFTER, is_running};
 
 /// A connection to the private PostgreSQL of a node.
 pub async fn database_of(node: &Node) -> tokio_postgres::Client {
@@ -107,6 +107,17 @@ impl Postgres {
         while self.try_connect().await.is_err() {
             assert!(since.elapsed() < GIVE_UP_AFTER, "the test's PostgreSQL does not start");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // The folder must not be removed under a server that still writes into it.
+        child::ask(&self.child, child::Ask::StopNow);
+        let since = Instant::now();
+        while self.child.id().is_some_and(is_running) && since.elapsed() < GIVE_UP_AFTER {
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 }
