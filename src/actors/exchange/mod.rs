@@ -158,8 +158,9 @@ impl Exchange {
         let known = self.node.peers().known();
         let mut parts: HashMap<NodeRun, Vec<GroupEntry>> = HashMap::new();
         for entry in entries {
-            // Whoever becomes a member may be anywhere.
-            if entry.moved.as_ref().is_some_and(|moved| !moved.added.is_empty()) {
+            // Whoever becomes a member may be anywhere, also on the way in.
+            if let Some(moved) = entry.moved.as_ref().filter(|moved| !moved.added.is_empty()) {
+                self.want_for(entry.no, moved);
                 for node in known.nodes() {
                     parts.entry(*node).or_default().push(entry.clone());
                 }

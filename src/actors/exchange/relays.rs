@@ -11,7 +11,7 @@ use super::Exchange;
 use super::audit::SETTLED_AFTER;
 use super::letter::{Letter, Ticket};
 use crate::actors::reads;
-use crate::actors::relay::GroupKey;
+use crate::actors::relay::{GroupKey, Moved};
 use crate::cluster::peers::Known;
 use crate::ids::{ConversationNo, NodeRun, Shard};
 use crate::limits;
@@ -136,6 +136,17 @@ impl Exchange {
             }
         }
         self.write(from, &Letter::Done { ticket });
+    }
+
+    /// Users became members of a group that is owned here: the nodes where they are will register, and want what comes until
+    /// then, too.
+    pub(super) fn want_for(&self, no: ConversationNo, moved: &Moved) {
+        for node in moved.added.iter().flat_map(|user| self.board.elsewhere(*user)) {
+            let mut nodes = self.wanted_by.entry(no).or_default();
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
     }
 
     /// It has none of them any more.
