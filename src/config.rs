@@ -30,6 +30,8 @@ pub struct Settings {
     pub inside: Inside,
     /// Where the messages are kept.
     pub database: Database,
+    /// What carries what nodes send each other.
+    pub redis: Redis,
     /// Who is told that a message was read.
     pub receipts: Receipts,
     /// How long a repeated message is recognised.
@@ -127,6 +129,14 @@ impl Default for Database {
     fn default() -> Self {
         Self { url: String::new(), pool_size: 8, postgres_bin: String::new() }
     }
+}
+
+/// Settings of what carries between nodes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Redis {
+    /// The Redis to use. Empty: PostgreSQL carries.
+    pub url: String,
 }
 
 /// Settings of receipts in app 1.
@@ -307,12 +317,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, SettingsError> {
 }
 
 impl Loaded {
-    /// What is in force, one line for each setting with where it came from; the database's password is left out.
+    /// What is in force, one line for each setting with where it came from; passwords are left out.
     pub fn describe(&self) -> String {
         let mut lines = String::new();
         for (key, value) in flatten(&self.settings) {
             let value = match key.as_str() {
                 "database.url" => serde_json::Value::String(masked(&self.settings.database.url)),
+                "redis.url" => serde_json::Value::String(masked_redis(&self.settings.redis.url)),
                 _ => value,
             };
             let origin = self.origins.get(&key).map_or("default", String::as_str);
@@ -409,6 +420,13 @@ impl Settings {
             // The text itself may hold a password and is not repeated.
             faults.push(format!(
                 "database.url cannot be read ({error}), expected postgres://user:password@host:port/name"
+            ));
+        }
+        if !self.redis.url.is_empty()
+            && let Err(error) = redis::Client::open(self.redis.url.as_str())
+        {
+            faults.push(format!(
+                "redis.url cannot be read ({error}), expected redis://user:password@host:port/number"
             ));
         }
         faults.extend(self.http.origins.iter().filter_map(|origin| check_origin(origin)));
@@ -566,6 +584,16 @@ fn masked(url: &str) -> String {
         ports.join(","),
         config.get_dbname().unwrap_or_default()
     )
+}
+
+/// The parts of an address of Redis that may be shown.
+fn masked_redis(url: &str) -> String {
+    let Ok(client) = redis::Client::open(url) else { return String::new() };
+    let connection = client.get_connection_info();
+    let redis = connection.redis_settings();
+    let user = redis.username().unwrap_or_default();
+    let password = if redis.password().is_some() { ":***@" } else { "" };
+    format!("redis://{user}{password}{}/{}", connection.addr(), redis.db())
 }
 
 /// Accepts `["a", "b"]` from a file and `a,b` from the environment.
@@ -755,5 +783,21 @@ mod tests {
             "{described}"
         );
         assert!(described.contains("# the environment"), "{described}");
+
+        let url = "redis://app:hunter2@cache.example.com:6380/3";
+        let described = from_env(&[("ROOKERY__REDIS__URL", url)]).unwrap().describe();
+
+        assert!(described.contains("redis://app:***@cache.example.com:6380/3"), "{described}");
+        assert!(!described.contains("hunter2"), "{described}");
+    }
+
+    #[test]
+    fn an_address_of_redis_that_cannot_be_read_is_refused_and_not_repeated() {
+        for url in ["cache:6379", "http://app:hunter2@cache", "rediss://app:hunter2@cache:6379"] {
+            let error = from_env(&[("ROOKERY__REDIS__URL", url)]).unwrap_err().to_string();
+
+            assert!(error.contains("redis.url cannot be read"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

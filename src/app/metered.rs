@@ -48,5 +48,12 @@ const COUNTERS: &[(&str, &str)] = &[
     ("rookery_receipts_dropped_total", "receipts for somebody offline that found no room"),
     ("rookery_presence_changes_total", "changes of somebody's presence that others see"),
     ("rookery_presences_told_total", "presences told to sessions"),
+    ("rookery_bus_sent_total", "envelopes given to a carrier for other nodes"),
+    ("rookery_bus_sent_bytes_total", "bytes of them"),
+    ("rookery_bus_received_total", "envelopes of other nodes that were read, by carrier"),
+    ("rookery_bus_received_bytes_total", "bytes of them"),
+    ("rookery_bus_gaps_total", "times that something from another node was found missing"),
+    ("rookery_bus_refused_total", "envelopes that were refused, by reason"),
+    ("rookery_bus_unsent_total", "letters that were not sent, by reason"),
     ("rookery_postgres_restarts_total", "starts of the private PostgreSQL after it had died"),
 ];

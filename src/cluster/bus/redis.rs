@@ -152,8 +152,8 @@ impl Redis {
         // Few at first: where the last read took too long, a smaller one gets through.
         let mut count = 1;
         loop {
-            // Always from the beginning, and what was read is deleted: after Redis was emptied or started again, perhaps with
-            // a clock that is behind, a place that was remembered would mean nothing.
+            // Always from the beginning, and what was read is deleted: after Redis was emptied or started again,
+            // perhaps with a clock that is behind, a place that was remembered would mean nothing.
             let mut asking = Pipeline::new();
             if !read.is_empty() {
                 asking.cmd("XDEL").arg(&stream).arg(&read).ignore();
