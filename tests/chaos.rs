@@ -1,0 +1,10 @@
+//! Whether a history of a run is judged rightly, and whether a run without faults is found in order.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should end"
+)]
+
+#[path = "chaos/mod.rs"]
+mod chaos;
