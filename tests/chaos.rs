@@ -8,3 +8,17 @@
 
 #[path = "chaos/mod.rs"]
 mod chaos;
+mod common;
+
+#[path = "chaos/bad.rs"]
+mod bad;
+#[path = "chaos/generated.rs"]
+mod generated;
+#[path = "chaos/good.rs"]
+mod good;
+#[path = "chaos/model.rs"]
+mod model;
+#[path = "chaos/mutation.rs"]
+mod mutation;
+#[path = "chaos/script.rs"]
+mod script;

@@ -121,6 +121,11 @@ pub fn check(history: &History) -> Vec<Violation> {
         let mut found = Vec::new();
         rule(&index, &mut found);
         found.retain(|violation| !violation.about.iter().any(|entry| told.contains(entry)));
+        // Seen once more is not another fault.
+        let mut concerned = HashSet::new();
+        found.retain(|violation| {
+            violation.about.is_empty() || concerned.insert(violation.about.clone())
+        });
         told.extend(found.iter().flat_map(|violation| violation.about.iter().cloned()));
         violations.append(&mut found);
     }

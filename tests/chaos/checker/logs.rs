@@ -242,12 +242,11 @@ fn shown_without_holes(index: &Index<'_>, found: &mut Vec<Violation>) {
             }
             Stream::Inbox => {
                 let seen = sights.iter().filter_map(|sight| sight.entry.inbox);
-                let back = index.events.iter().enumerate().find_map(|(at, event)| {
-                    match &event.what {
+                let back =
+                    index.events.iter().enumerate().find_map(|(at, event)| match &event.what {
                         What::InboxBack { user: own, head, .. } if own == user => Some((*head, at)),
                         _ => None,
-                    }
-                });
+                    });
                 let head = back.map_or(0, |(head, _)| head);
                 let seen = seen.chain(own.filter_map(|ack| ack.inbox)).collect();
                 (seen, head, back.map(|(_, at)| at))

@@ -66,7 +66,8 @@ fn wrongly_refused(index: &Index<'_>, found: &mut Vec<Violation>) {
             };
             let mut before = copies.iter().filter(|other| other.sent < at);
             if before.all(|other| other.body == copy.body) {
-                let says = format!("{key} to {log} was refused as used, and never had another body");
+                let says =
+                    format!("{key} to {log} was refused as used, and never had another body");
                 found.push(Violation::new(Rule::Once, says, &[copy.sent, at]));
             }
         }

@@ -46,10 +46,7 @@ pub fn refused_is_absent(index: &Index<'_>, found: &mut Vec<Violation>) {
 }
 
 /// Each message that is shown, with all the times that it was sent; the same again at the same place only once.
-fn for_each_message<'h>(
-    index: &Index<'h>,
-    mut look: impl FnMut(&Sight<'h>, &[Copy<'h>]),
-) {
+fn for_each_message<'h>(index: &Index<'h>, mut look: impl FnMut(&Sight<'h>, &[Copy<'h>])) {
     let mut seen = HashSet::new();
     for sight in index.sights.iter().filter(|sight| !sight.entry.notice) {
         let Entry { log, seq, from, key, body, .. } = sight.entry;
@@ -83,7 +80,7 @@ pub fn one_log(index: &Index<'_>, found: &mut Vec<Violation>) {
                 found.push(violation.about(log, seq));
             }
         }
-        if sight.device.is_some() && sight.epoch == index.epoch {
+        if sight.epoch == index.epoch {
             is_in_the_end(index, sight, found);
         }
     }
