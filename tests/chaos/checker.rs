@@ -20,6 +20,7 @@ mod sights;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
 
 use super::history::{History, Log};
 use index::Index;
@@ -132,11 +133,18 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations
 }
 
-/// Fails, and says with what, when something was not kept.
+/// Fails, and says with what, when something was not kept; the history is kept then, to be judged again.
 #[track_caller]
 pub fn assert_kept(history: &History) {
     const TOLD: usize = 10;
     let violations = check(history);
+    if violations.is_empty() {
+        return;
+    }
+    let name = format!("chaos-{}.jsonl", std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    history.save(&file).unwrap();
     let told: Vec<_> = violations.iter().take(TOLD).map(|it| it.tell(history)).collect();
-    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), told.join("\n"));
+    let (count, told) = (violations.len(), told.join("\n"));
+    panic!("{count} violations, of the history in {}:\n{told}", file.display());
 }

@@ -2,6 +2,7 @@
 //!
 //! A history holds all that the checker judges by, so that one which failed can be kept as lines of JSON and judged again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -263,6 +264,32 @@ impl History {
     /// Keeps it in a file.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         std::fs::write(path, self.to_lines())
+    }
+
+    /// What a run came to, in one line: what it was that was judged.
+    pub fn sum(&self) -> String {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for event in &self.events {
+            let kind = match &event.what {
+                What::Opened { .. } => "connections".to_owned(),
+                What::Answered { answer: Answer::LoggedIn { .. }, .. } => "logins".to_owned(),
+                What::Answered { answer: Answer::Acked { duplicate, .. }, .. } => {
+                    if *duplicate { "repeats" } else { "acks" }.to_owned()
+                }
+                What::Answered { answer: Answer::Refused { code, .. }, .. } => {
+                    code.as_str().to_owned()
+                }
+                What::Answered { answer: Answer::Cursor { .. }, .. } => "cursors".to_owned(),
+                What::Pushed { push: Push::Message { .. }, .. } => "pushes".to_owned(),
+                What::Pushed { push: Push::Kicked { .. }, .. } => "kicks".to_owned(),
+                What::Parted { how: Parting::Broken, .. } => "broken connections".to_owned(),
+                What::StoreEpoch { .. } => "store epochs".to_owned(),
+                _ => continue,
+            };
+            *counts.entry(kind).or_default() += 1;
+        }
+        let counts: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        format!("{} events: {}", self.events.len(), counts.join(", "))
     }
 
     /// One event for people: when, who, what.

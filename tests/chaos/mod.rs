@@ -11,5 +11,9 @@
 )]
 
 pub mod checker;
+pub mod client;
 pub mod history;
 pub mod outbox;
+pub mod position;
+pub mod recorder;
+pub mod workload;

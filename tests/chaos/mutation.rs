@@ -261,7 +261,7 @@ impl Mutation {
                     })
                     .collect();
                 let place = (!seen.is_empty()).then(|| random.below(seen.len()))?;
-                seen[place].text = None;
+                "gone".clone_into(&mut seen[place].state);
                 Some(format!("{place}"))
             }
             Self::LowerOwner => {
@@ -382,12 +382,10 @@ fn overtake(history: &mut History, acked: &[Acked]) -> Option<String> {
             What::ReadBack { entries, .. } | What::InboxBack { entries, .. } => {
                 entries.iter_mut().for_each(swap);
             }
-            What::Answered { answer, .. } => match answer {
-                Answer::Page { entries, .. } | Answer::InboxPage { entries, .. } => {
-                    entries.iter_mut().for_each(swap);
-                }
-                _ => {}
-            },
+            What::Answered {
+                answer: Answer::Page { entries, .. } | Answer::InboxPage { entries, .. },
+                ..
+            } => entries.iter_mut().for_each(swap),
             _ => {}
         }
     }
@@ -460,7 +458,17 @@ fn ack_loser(history: &mut History, acked: &[Acked]) -> Option<String> {
     let phones = |history: &History, conn: Conn| {
         history.events.iter().find_map(|event| match &event.what {
             What::Opened { conn: own, user, device, .. } if *own == conn => {
-                Some((user.clone(), device.clone())).filter(|(_, device)| device != "tab")
+                Some((user.clone(), device.clone())).filter(|(_, device)| device.contains("phone"))
+            }
+            _ => None,
+        })
+    };
+    let login_no = |of: Conn| {
+        history.events.iter().find_map(|event| match &event.what {
+            What::Answered { conn, answer: Answer::LoggedIn { login_no, .. }, .. }
+                if *conn == of =>
+            {
+                Some(*login_no)
             }
             _ => None,
         })
@@ -472,7 +480,8 @@ fn ack_loser(history: &mut History, acked: &[Acked]) -> Option<String> {
                 return None;
             };
             let (other, by) = phones(history, *conn)?;
-            (other == user && by != device).then_some(at)
+            let is_later = login_no(*conn) > login_no(ack.conn);
+            (other == user && by != device && is_later).then_some(at)
         })?;
         Some((won, ack))
     })?;

@@ -12,10 +12,13 @@ use super::super::history::{Answer, Conn, Log, What};
 use super::index::{Copy, Index, Key, Stored};
 use super::{Rule, Violation};
 
+/// A message of a lane: where it was first sent, which one it is, and its seq.
+type Sent<'h> = (usize, Key<'h>, u64);
+
 /// No message overtakes an earlier one.
 pub fn one_order(index: &Index<'_>, found: &mut Vec<Violation>) {
     let facts = Facts::of(index);
-    let mut lanes: BTreeMap<(Conn, &Log), Vec<(usize, Key<'_>, u64)>> = BTreeMap::new();
+    let mut lanes: BTreeMap<(Conn, &Log), Vec<Sent<'_>>> = BTreeMap::new();
     for (key, copies) in &index.copies {
         let Some(seq) = facts.stored_at(*key) else { continue };
         let mut conns = HashSet::new();
@@ -28,7 +31,7 @@ pub fn one_order(index: &Index<'_>, found: &mut Vec<Violation>) {
         lane.sort_unstable();
         let mut highest = 0;
         for (place, (sent, later, seq)) in lane.iter().enumerate() {
-            let overtaken = |(_, earlier, own_seq): &&(usize, Key<'_>, u64)| {
+            let overtaken = |(_, earlier, own_seq): &&Sent<'_>| {
                 own_seq > seq && !facts.may_overtake(*later, *earlier)
             };
             // Most overtake nothing.
@@ -135,8 +138,8 @@ impl<'i, 'h> Facts<'i, 'h> {
         if before.iter().any(|own| own.is_final()) {
             return false;
         }
-        let is_acked = |own: &&Copy<'_>| matches!(own.answer, Some((_, Answer::Acked { .. })));
-        if before.iter().any(|own| is_acked(&own)) {
+        let is_acked = |own: &&'i Copy<'h>| matches!(own.answer, Some((_, Answer::Acked { .. })));
+        if before.iter().any(is_acked) {
             return true;
         }
         let is_open = before.iter().any(|own| own.answer.is_none());
