@@ -33,29 +33,45 @@ use chaos::workload::{Plan, Workload};
 use common::chat::App;
 use common::groups::Random;
 use common::node::Node;
+use common::proxy::Link;
+use common::send_signal;
 
-/// How long the people of the run below talk.
+/// How long people talk where nothing goes wrong.
 const TALK: Duration = Duration::from_secs(6);
-/// Acks in it, at least, for it to have been a talk.
-const ACKS: usize = 100;
+/// Acks in that time, at least, for it to have been a talk.
+const ACKS: usize = 50;
+/// What goes wrong in the other run: each time a link is cut, or PostgreSQL killed.
+const STRIKES: usize = 8;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_without_faults_keeps_everything_and_one_change_to_it_is_found() {
-    let node = Node::start();
-    let app = App::of(&node);
-    let (seed, recorder) = (7, Recorder::new(7, "per_class"));
-    let door = Door { node: "n1".to_owned(), address: app.address().to_owned() };
+/// A few people with groups and phones, who reach their node through these addresses.
+async fn people(node: &Node, addresses: &[String], recorder: &Recorder, seed: u64) -> Workload {
+    let app = App::of(node);
+    let door = |(nth, address): (usize, &String)| {
+        let (node, address) = (format!("n{nth}"), address.clone());
+        Door { node, address }
+    };
     let plan = Plan {
         seed,
-        doors: vec![door],
+        doors: addresses.iter().enumerate().map(door).collect(),
         users: 6,
         groups: 2,
         settles_within: common::GIVE_UP_AFTER,
-        true_within: Duration::from_secs(30),
+        true_within: common::GIVE_UP_AFTER,
     };
-
     let token = Arc::new(move |user: &str| app.token(user));
-    let workload = Workload::start(plan, recorder.clone(), token).await;
+    Workload::start(plan, recorder.clone(), token).await
+}
+
+fn is_ack(what: &What) -> bool {
+    matches!(what, What::Answered { answer: Answer::Acked { .. }, .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_faults_keeps_everything_and_one_change_to_it_is_found() {
+    let (node, seed) = (Node::start(), 7);
+    let recorder = Recorder::new(seed, "per_class");
+
+    let workload = people(&node, &[node.http().to_string()], &recorder, seed).await;
     tokio::time::sleep(TALK).await;
     let outcome = workload.finish().await;
 
@@ -75,6 +91,30 @@ async fn a_run_without_faults_keeps_everything_and_one_change_to_it_is_found() {
     }
 }
 
-fn is_ack(what: &What) -> bool {
-    matches!(what, What::Answered { answer: Answer::Acked { .. }, .. })
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_in_which_links_are_cut_and_the_store_is_killed_keeps_everything() {
+    let (node, seed) = (Node::start(), 11);
+    let recorder = Recorder::new(seed, "per_class");
+    let links = [Link::to(node.http()).await, Link::to(node.http()).await];
+
+    let workload = people(&node, &links.each_ref().map(Link::address), &recorder, seed).await;
+    let mut random = Random(seed);
+    for strike in 0..STRIKES {
+        let mut a_while = || Duration::from_millis(300 + random.below(1_200) as u64);
+        tokio::time::sleep(a_while()).await;
+        let link = &links[strike / 2 % links.len()];
+        if strike % 2 == 0 {
+            link.cut();
+            tokio::time::sleep(a_while()).await;
+            link.mend();
+        } else if let Some(postgres) = node.postgres_pid() {
+            send_signal(postgres, "KILL");
+        }
+    }
+    let outcome = workload.finish().await;
+
+    let history = recorder.history();
+    println!("{}", history.sum());
+    outcome.unwrap();
+    assert_kept(&history);
 }
