@@ -564,6 +564,22 @@ fn messages_that_changed_places_when_a_node_died() {
     talk.script.breaks(Rule::OneOrder);
 }
 
+#[test]
+fn a_repeat_from_elsewhere_when_all_was_stored_excuses_no_wrong_order() {
+    let mut talk = Talk::new();
+    let (one, two) = (talk.said(2, "one"), talk.said(1, "two"));
+
+    let first = talk.script.send(talk.alice, &one);
+    talk.script.store(talk.alice, &two);
+    talk.script.answer(first, ack(&one, false));
+    let laptop = talk.script.log_in("alice", "laptop", Platform::Linux);
+    let again = talk.script.send(laptop, &two);
+    talk.script.answer(again, ack(&two, true));
+    talk.read_back(&[two, one]);
+
+    talk.script.breaks(Rule::OneOrder);
+}
+
 fn read(talk: &mut Talk, seq: u64, stands: u64) {
     let log = talk.log.clone();
     let asked = talk.script.ask(talk.bob, Command::Read { log: log.clone(), seq });
