@@ -218,9 +218,10 @@ pub(super) async fn inbox(
     let (head, entries) = admitted(shared, read).await?;
     let messages = readable(entries.into_iter().map(wire::inbox_message))?;
     let messages = fitting(messages, Keep::First);
-    let last = messages.last().and_then(|message| message.inbox).unwrap_or(ask.after);
-    let head = head.max(last.min(head));
-    Ok(InboxPage { has_more: !messages.is_empty() && last < head, messages, head })
+    let last = messages.last().and_then(|message| message.inbox);
+    // Entries may have been committed since the head was read; a page never ends beyond its head.
+    let head = last.map_or(head, |last| head.max(last));
+    Ok(InboxPage { has_more: last.is_some_and(|last| last < head), messages, head })
 }
 
 /// Answers `message.history`.
