@@ -381,7 +381,8 @@ impl Node {
                 let settings = BusSettings {
                     pool: pool.clone(),
                     connector: database.connector().clone(),
-                    redis_url: None,
+                    redis_url: (!self.settings.redis.url.is_empty())
+                        .then(|| self.settings.redis.url.clone()),
                     now: Arc::new(move || clock.now()),
                 };
                 Some(Bus::start(node.run(), settings, stop.clone()).await?)
