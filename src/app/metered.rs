@@ -12,6 +12,11 @@ pub(super) fn describe() {
     );
     describe_gauge!("rookery_postgres_up", Unit::Count, "whether the private PostgreSQL is there");
     describe_gauge!(
+        "rookery_redis_up",
+        Unit::Count,
+        "whether Redis carries what nodes tell each other"
+    );
+    describe_gauge!(
         "rookery_shards_owned",
         Unit::Count,
         "slices of the groups that this node may append to, of 1,024"
