@@ -46,6 +46,7 @@ mod demo;
 pub mod keys;
 mod metered;
 mod signals;
+pub mod status;
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
 const SERVING: &str = "serving";
