@@ -185,6 +185,7 @@ fn the_list_of_metrics_has_every_metric() {
 #[test]
 fn no_link_of_the_documents_leads_nowhere() {
     let mut documents = files("docs", &[".md"]);
+    documents.extend(files("deploy", &[".md"]));
     for name in fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()) {
         documents.extend(Some(name).filter(|name| name.extension().is_some_and(|end| end == "md")));
     }
