@@ -349,7 +349,8 @@ impl Node {
         }
         if self.peers.are_there() && !self.is_leaving.load(Ordering::Acquire) {
             let most = limits::SHARDS_SHARED_AT_ONCE;
-            let given = shards::share(client, self.run(), limits::LEASE, most).await?;
+            let held_for = limits::LEASE_RENEWED_EVERY;
+            let given = shards::share(client, self.run(), held_for, most).await?;
             if given > 0 {
                 tracing::info!(given, "shards were given to a node that has fewer");
                 look(client, self.run(), &self.ownership, &self.peers).await?;
