@@ -330,7 +330,7 @@ async fn a_node_that_joins_gets_its_share_of_the_shards_step_by_step_and_no_send
     })
     .await;
     println!("the share grew by {steps:?}; the longest wait for an ack was {longest:?}");
-    assert!(steps.len() > 3, "all at once: {steps:?}");
+    assert!(steps.len() > 2, "all at once: {steps:?}");
     for name in &names {
         let log = whole_log(&mut alice, name).await;
         assert_eq!(log.len(), 1 + sent);
