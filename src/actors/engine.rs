@@ -203,6 +203,7 @@ impl Engine {
         });
         if let Some((exchange, _)) = &exchange {
             directory.set_exchange(exchange.clone());
+            node.begin_sharing();
         }
         let registry = Registry::start_with(directory.clone(), arbiters.clone());
         let shared = Arc::new(Shared {
