@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::{Engine, EngineSettings, ReadReceipts};
 use crate::cluster;
-use crate::cluster::bus::{Bus, BusSettings};
+use crate::cluster::bus::{Bus, BusSettings, Carrier};
 use crate::config::{Settings, SettingsError, Switch};
-use crate::http::inside::{self, Readiness, Trim};
+use crate::http::inside::{self, Readiness, Standing, Trim};
 use crate::http::ws::WebSocketRoute;
 use crate::http::{self, BoundPort};
 use crate::ids::{ApiKeyId, AppId, NodeId, UnixMs};
@@ -46,11 +46,14 @@ mod demo;
 pub mod keys;
 mod metered;
 mod signals;
+pub mod status;
 
 /// The dependency that says whether clients are served: not while starting, not while stopping.
 const SERVING: &str = "serving";
 /// The dependency that says whether messages can be stored.
 const WRITERS: &str = "writers";
+/// The dependency that says whether Redis carries what nodes tell each other, where one is set.
+const REDIS: &str = "redis";
 /// How often old samples of the metrics are swept out.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -212,7 +215,7 @@ async fn serve(launch: Launch) -> Result<(), ServeError> {
     let inner = take_port("inside", &settings.inside.host, settings.inside.port)?;
     let inside_address = inner.address();
     let readiness = Readiness::default();
-    readiness.tell(SERVING, false, Some("starting"));
+    readiness.tell(SERVING, Standing::Down("starting".to_owned()));
     let trim = Trim::default();
     let inside = serve_inside(inner, &readiness, &trim, metrics)?;
 
@@ -318,7 +321,7 @@ impl Node {
             })?;
         let trimming = tokio::spawn(give_memory_back(engine.clone()));
         self.trim.set(engine.clone());
-        self.readiness.tell(SERVING, true, None);
+        self.readiness.tell(SERVING, Standing::Up);
         tell_ready(demo);
 
         tokio::pin!(keeping);
@@ -327,7 +330,7 @@ impl Node {
             kept = &mut keeping => kept.ok().and_then(Result::err).map(ServeError::from),
             () = engine.writer_ended() => Some(ServeError::WriterEnded),
         };
-        self.readiness.tell(SERVING, false, Some("stopping"));
+        self.readiness.tell(SERVING, Standing::Down("stopping".to_owned()));
         native.stop().await;
         engine.drain().await;
         handle.stop(true).await;
@@ -388,14 +391,19 @@ impl Node {
                         .then(|| self.settings.redis.url.clone()),
                     now: Arc::new(move || clock.now()),
                 };
-                Some(Bus::start(node.run(), settings, stop.clone()).await?)
+                let (bus, arrived) = Bus::start(node.run(), settings, stop.clone()).await?;
+                tokio::spawn(watch_redis(self.readiness.clone(), bus.carrier()));
+                Some((bus, arrived))
             }
         };
         let engine = Engine::start(node.clone(), pool.clone(), settings, bus);
         engine.started().await;
         let (readiness, watched) = (self.readiness.clone(), engine.clone());
         tokio::spawn(async move {
-            let tell = |up: bool| readiness.tell(WRITERS, up, (!up).then_some("not connected"));
+            let tell = |up: bool| {
+                let down = || Standing::Down("not connected".to_owned());
+                readiness.tell(WRITERS, if up { Standing::Up } else { down() });
+            };
             watched.watch_writers(tell).await;
         });
         Ok((node, engine))
@@ -517,6 +525,25 @@ async fn watch_private(mut state: watch::Receiver<State>) {
         let up = if *state.borrow_and_update() == State::Ready { 1.0 } else { 0.0 };
         metrics::gauge!("rookery_postgres_up").set(up);
         if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Shows in the metrics and on the inside port whether Redis carries; nothing where none is set.
+async fn watch_redis(readiness: Readiness, mut carrier: watch::Receiver<Carrier>) {
+    loop {
+        let now = *carrier.borrow_and_update();
+        let standing = match now {
+            Carrier::Redis => Standing::Up,
+            Carrier::Postgres { redis_is_set: true } => {
+                Standing::Degraded("it does not answer, PostgreSQL carries".to_owned())
+            }
+            Carrier::Postgres { redis_is_set: false } => return,
+        };
+        metrics::gauge!("rookery_redis_up").set(if now == Carrier::Redis { 1.0 } else { 0.0 });
+        readiness.tell(REDIS, standing);
+        if carrier.changed().await.is_err() {
             return;
         }
     }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use rookery::app::commands::{self, Signing};
 use rookery::app::keys::{self, Wanted};
+use rookery::app::status;
 use rookery::app::{self, Demo, Launch, Ready};
 use rookery::bench::{self, options::Bench};
 use rookery::chat::text::{minute, safe_line};
@@ -83,6 +84,9 @@ enum Command {
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the nodes that share a database.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     Bench(Box<Bench>),
 }
 
@@ -193,6 +197,35 @@ enum ConfigCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Print which nodes there are, who owns the shards, and how the database and Redis stand.
+    #[command(after_help = STATUS_HELP)]
+    Status {
+        #[command(flatten)]
+        common: Common,
+        /// Print one JSON object, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const STATUS_HELP: &str = "\
+It reads the database and changes nothing, so it can be run on any machine with the settings of a node, also while
+nodes of another version serve. Whether Redis answers is tried from here.
+
+A node is `there` while its lease counts, 10 s from the last renewal. When it is `gone` the others claim its shards
+within some 3 s; `gone, fenced` says that they have ended its sessions, too, and that it stores nothing any more.
+Sessions are those that the database has as in.
+
+Exit codes:
+  0  it was printed, whatever it says
+  2  wrong arguments or settings, or the database cannot be reached
+
+Examples:
+  rookery cluster status
+  rookery cluster status --json | jq -e '.shards.without_owner == 0'";
+
 #[derive(Args)]
 struct Common {
     /// The file with the settings; without it, rookery.toml in the working directory if it is there.
@@ -254,6 +287,11 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             let (loaded, data_dir) = common.load()?;
             let applied = commands::migrate(&loaded.settings, &data_dir, Arc::new(tell))?;
             print(&applied.iter().map(|name| format!("{name}\n")).collect::<String>())
+        }
+        Command::Cluster(ClusterCommand::Status { common, json }) => {
+            let (loaded, data_dir) = common.load()?;
+            let report = status::read(&loaded.settings, &data_dir, Arc::new(tell))?;
+            print(&if json { format!("{}\n", report.to_json()) } else { report.to_text() })
         }
         Command::Config(ConfigCommand::Check { common }) => {
             let (loaded, data_dir) = common.load()?;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use common::chat::{Raw, User, key, text};
 use common::cluster::{Cluster, cast, event_soon, next_soon, skip_numbers, soon};
 use common::groups::{call, create, follow, to_group, whole_log};
+use common::node::{self, Node, data_folder};
 use futures_util::future::join_all;
 use rookery::ids::{Conversation, Seq};
 use serde_json::{Value, json};
@@ -506,4 +507,66 @@ async fn rest_on_one_node_acts_on_users_and_groups_of_others() {
     assert_eq!(event_soon(&mut bob, "session.kicked").await["reason"], "kicked");
     assert_eq!(soon("the end", bob.closed()).await, 4501);
     assert_eq!(backend.get(&format!("/users/{bob_id}")).done(200)["online"], false);
+}
+
+#[tokio::test]
+async fn the_status_of_a_cluster_lists_its_nodes_with_their_shards_and_sessions() {
+    let cluster = Cluster::shared();
+    let [alice_id] = cast(["alice"]);
+    let _alice = cluster.raw(1, &alice_id, "a").await;
+
+    let status = cluster.status(0);
+
+    let nodes = status["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3);
+    for node in nodes {
+        assert_eq!((&node["there"], &node["fenced"]), (&json!(true), &json!(false)), "{node}");
+        let left_s = node["lease_left_s"].as_f64().unwrap();
+        assert!(left_s > 0.0 && left_s <= 10.0, "{node}");
+        assert!(node["lowest_epoch"].as_i64() <= node["highest_epoch"].as_i64(), "{node}");
+    }
+    let shards = nodes.iter().map(|node| node["shards"].as_i64().unwrap());
+    assert_eq!(shards.sum::<i64>(), 1024);
+    assert_eq!(status["shards"]["without_owner"], 0);
+    assert!(cluster.status_of(1, &status)["sessions"].as_i64().unwrap() >= 1);
+    assert_eq!(status["redis"], json!({"used": true, "answers": true}));
+    assert_eq!(status["store"]["waits_for_standbys"], false);
+
+    let output = cluster.node(2).run(&["cluster", "status"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let state = lines[0].find("STATE").unwrap();
+    assert!(lines[1..4].iter().all(|line| line[state..].starts_with("there ")), "{text}");
+    assert!(text.contains("\nshards     1024 of 1024 are owned by nodes that are there"), "{text}");
+    assert!(text.contains("\nredis      answers\n"), "{text}");
+}
+
+#[test]
+fn the_status_of_a_node_that_is_alone_comes_from_its_private_database() {
+    let node = Node::start();
+
+    let status = node::status(&node);
+
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(status["nodes"][0]["shards"], 1024);
+    assert_eq!(status["redis"], json!({"used": false}));
+}
+
+#[test]
+fn the_status_of_a_cluster_whose_database_is_away_or_empty_says_what_to_do() {
+    let folder = data_folder();
+    let url = format!("host={} user=rookery dbname=rookery", folder.path().display());
+    let away = [("ROOKERY__DATABASE__URL", url.as_str())];
+    let cases = [
+        (&away[..], "the PostgreSQL of database.url cannot be reached"),
+        // A private one, which is made for the moment.
+        (&[], "run `rookery migrate`"),
+    ];
+    for (env, expected) in cases {
+        let output = node::run(folder.path(), &["cluster", "status"], env);
+
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
 }

@@ -174,6 +174,11 @@ async fn the_users_of_a_node_that_is_killed_are_offline_on_the_others_within_hal
     })
     .await;
     println!("offline after {:?}", since.elapsed());
+    let status = cluster.status(0);
+    let gone = cluster.status_of(1, &status);
+    assert_eq!((&gone["there"], &gone["fenced"]), (&json!(false), &json!(true)), "{gone}");
+    assert_eq!((&gone["sessions"], &gone["shards"]), (&json!(0), &json!(0)), "{gone}");
+    assert_eq!(status["shards"]["without_owner"], 0);
     // He had not said that he has it, and his node can no longer answer for him: a repeat asks for that.
     assert_eq!(alice.ok("message.send", first).await["duplicate"], true);
     let receipt = event_soon(&mut alice, "message.delivered").await;
@@ -424,6 +429,7 @@ async fn while_redis_is_dead_nothing_is_lost_and_pushes_go_on_and_the_nodes_say_
     watched.cluster.redis().kill().await;
     watched.goes_on(PUSHED_WITHIN).await;
     await_readiness(&watched.cluster, true).await;
+    assert_eq!(watched.cluster.status(0)["redis"]["answers"], false);
     watched.goes_on(PUSHED_WITHIN).await;
 
     watched.cluster.redis().start_again().await;

@@ -12,10 +12,21 @@ pub(super) fn describe() {
     );
     describe_gauge!("rookery_postgres_up", Unit::Count, "whether the private PostgreSQL is there");
     describe_gauge!(
+        "rookery_redis_up",
+        Unit::Count,
+        "whether Redis carries what nodes tell each other"
+    );
+    describe_gauge!(
         "rookery_shards_owned",
         Unit::Count,
         "slices of the groups that this node may append to, of 1,024"
     );
+    describe_counter!(
+        "rookery_arrivals_turned_away_total",
+        Unit::Count,
+        "connections that were not taken: too many at once, or in all"
+    );
+    describe_gauge!("rookery_peers", Unit::Count, "other nodes that are there");
     describe_histogram!(
         "rookery_journal_commit_seconds",
         Unit::Seconds,
@@ -48,6 +59,18 @@ const COUNTERS: &[(&str, &str)] = &[
     ("rookery_receipts_dropped_total", "receipts for somebody offline that found no room"),
     ("rookery_presence_changes_total", "changes of somebody's presence that others see"),
     ("rookery_presences_told_total", "presences told to sessions"),
+    (
+        "rookery_asks_to_nodes_total",
+        "sends to groups and changes of groups that were passed on to the nodes that own the groups",
+    ),
+    (
+        "rookery_entries_to_nodes_total",
+        "entries of groups and inboxes that were told to other nodes, once for each node",
+    ),
+    (
+        "rookery_losses_found_total",
+        "times that a group or an inbox was found behind the store, by which of the two",
+    ),
     ("rookery_bus_sent_total", "envelopes given to a carrier for other nodes"),
     ("rookery_bus_sent_bytes_total", "bytes of them"),
     ("rookery_bus_received_total", "envelopes of other nodes that were read, by carrier"),

@@ -28,22 +28,58 @@ pub struct Readiness(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     database: OnceLock<Pool>,
-    told: RwLock<BTreeMap<&'static str, Dependency>>,
+    told: RwLock<BTreeMap<&'static str, Standing>>,
 }
 
-/// How one thing stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// How one thing that the node needs stands; a detail says what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there.
+    Up,
+    /// It is away, and the node serves without it, but worse.
+    Degraded(String),
+    /// It is away, and the node does not serve.
+    Down(String),
+}
+
+/// One thing in the answer of `/readyz`. What is not so is left out.
+#[derive(Debug, Serialize)]
 struct Dependency {
     ready: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+}
+
+impl From<Standing> for Dependency {
+    fn from(standing: Standing) -> Self {
+        let (ready, degraded, detail) = match standing {
+            Standing::Up => (true, false, None),
+            Standing::Degraded(detail) => (true, true, Some(detail)),
+            Standing::Down(detail) => (false, false, Some(detail)),
+        };
+        Self { ready, degraded, detail }
+    }
 }
 
 /// The answer of `/readyz`.
 #[derive(Debug, Serialize)]
 struct Report {
     ready: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
     dependencies: BTreeMap<&'static str, Dependency>,
+}
+
+impl Report {
+    fn of(standings: BTreeMap<&'static str, Standing>) -> Self {
+        let dependencies: BTreeMap<&'static str, Dependency> =
+            standings.into_iter().map(|(name, standing)| (name, standing.into())).collect();
+        let ready = dependencies.values().all(|dependency| dependency.ready);
+        let degraded = dependencies.values().any(|dependency| dependency.degraded);
+        Self { ready, degraded, dependencies }
+    }
 }
 
 impl Readiness {
@@ -53,28 +89,27 @@ impl Readiness {
         let _ = self.0.database.set(pool);
     }
 
-    /// Says how a named dependency stands; `detail` tells what it waits for when it is not ready.
-    pub fn tell(&self, name: &'static str, ready: bool, detail: Option<&str>) {
-        let dependency = Dependency { ready, detail: detail.map(str::to_owned) };
+    /// Says how a named dependency stands.
+    pub fn tell(&self, name: &'static str, standing: Standing) {
         let mut told = self.0.told.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        told.insert(name, dependency);
+        told.insert(name, standing);
     }
 
     async fn report(&self) -> Report {
-        let mut dependencies =
+        let mut standings =
             self.0.told.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        dependencies.insert(POSTGRES, self.database().await);
-        let ready = dependencies.values().all(|dependency| dependency.ready);
-        Report { ready, dependencies }
+        standings.insert(POSTGRES, self.database().await);
+        Report::of(standings)
     }
 
-    async fn database(&self) -> Dependency {
-        let away = |detail: String| Dependency { ready: false, detail: Some(detail) };
-        let Some(pool) = self.0.database.get() else { return away("starting".to_owned()) };
+    async fn database(&self) -> Standing {
+        let Some(pool) = self.0.database.get() else {
+            return Standing::Down("starting".to_owned());
+        };
         match tokio::time::timeout(PROBE_WITHIN, connect::probe(pool)).await {
-            Ok(Ok(())) => Dependency { ready: true, detail: None },
-            Ok(Err(error)) => away(error.to_string()),
-            Err(_) => away(format!("no answer within {PROBE_WITHIN:?}")),
+            Ok(Ok(())) => Standing::Up,
+            Ok(Err(error)) => Standing::Down(error.to_string()),
+            Err(_) => Standing::Down(format!("no answer within {PROBE_WITHIN:?}")),
         }
     }
 }
@@ -136,4 +171,33 @@ async fn give_memory_back(trim: Data<Trim>) -> impl Responder {
         engine.on_each_thread(child::give_memory_back).await;
     }
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(standings: [(&'static str, Standing); 2]) -> serde_json::Value {
+        serde_json::to_value(Report::of(standings.into())).unwrap()
+    }
+
+    #[test]
+    fn what_makes_it_worse_is_said_and_what_stops_it_makes_it_not_ready() {
+        let away = || "it does not answer".to_owned();
+
+        let whole = report([("postgres", Standing::Up), ("redis", Standing::Up)]);
+        let worse = report([("postgres", Standing::Up), ("redis", Standing::Degraded(away()))]);
+        let down =
+            report([("postgres", Standing::Down(away())), ("redis", Standing::Degraded(away()))]);
+
+        assert_eq!(
+            whole.to_string(),
+            r#"{"dependencies":{"postgres":{"ready":true},"redis":{"ready":true}},"ready":true}"#
+        );
+        assert_eq!((&worse["ready"], &worse["degraded"]), (&true.into(), &true.into()));
+        assert_eq!(worse["dependencies"]["redis"]["degraded"], true);
+        assert_eq!(worse["dependencies"]["redis"]["detail"], away());
+        assert_eq!(down["ready"], false);
+        assert_eq!(down["dependencies"]["postgres"]["ready"], false);
+    }
 }

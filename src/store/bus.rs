@@ -29,6 +29,14 @@ pub async fn cluster_key(pool: &Pool, offered: [u8; 32]) -> Result<[u8; 32], Sto
         .ok_or_else(|| StoreError::Refused { reason: "the cluster's key is gone".to_owned() })
 }
 
+/// The same, by a connection of one who offers none.
+pub async fn known_cluster_key(client: &Client) -> Result<Option<[u8; 32]>, StoreError> {
+    let found =
+        client.query_opt(CLUSTER_KEY, &[]).await.map_err(|error| StoreError::of_read(&error))?;
+    let key: Option<&[u8]> = found.as_ref().map(|row| get(row, "key")).transpose()?;
+    Ok(key.and_then(|key| key.try_into().ok()))
+}
+
 /// A connection that puts envelopes.
 pub struct Outgoing {
     client: Client,

@@ -35,6 +35,7 @@ mod query;
 pub mod sessions;
 pub mod shards;
 pub mod source;
+pub mod status;
 pub mod users;
 pub mod writer;
 

@@ -269,6 +269,18 @@ impl Cluster {
         &mut self.redis
     }
 
+    /// What `rookery cluster status --json` prints beside one of the servers.
+    pub fn status(&self, place: usize) -> Value {
+        node::status(self.node(place))
+    }
+
+    /// The line of one of the servers in it.
+    pub fn status_of<'a>(&self, place: usize, status: &'a Value) -> &'a Value {
+        let id = self.members[place].id().to_string();
+        let mut nodes = status["nodes"].as_array().unwrap().iter();
+        nodes.find(|node| node["node"] == *id).expect("it is listed")
+    }
+
     /// How many shards each server has.
     pub async fn shares(&self, database: &tokio_postgres::Client) -> Vec<usize> {
         let counted =

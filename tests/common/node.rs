@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{GIVE_UP_AFTER, eventually, get, is_running, send_signal};
@@ -60,6 +61,13 @@ pub fn program(data_dir: &Path) -> Command {
 /// Runs a command of the program to its end.
 pub fn run(data_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     program(data_dir).args(args).envs(env.iter().copied()).output().unwrap()
+}
+
+/// What `rookery cluster status --json` prints beside a server.
+pub fn status(node: &Node) -> Value {
+    let output = node.run(&["cluster", "status", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// A running server.

@@ -27,7 +27,7 @@ use self::outbox::{Outbox, Unsent};
 use self::postgres::Postgres;
 use self::receive::Receiver;
 use self::redis::Redis;
-use crate::ids::{NodeRun, UnixMs};
+use crate::ids::{Incarnation, NodeId, NodeRun, UnixMs};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::bus::cluster_key;
@@ -80,6 +80,15 @@ pub enum Carrier {
         /// Whether a Redis is set, and carries again as soon as it answers.
         redis_is_set: bool,
     },
+}
+
+/// Finds out whether a Redis takes what it is given and gives it back, as a node of the cluster with this key would; the error
+/// says why not. An address that cannot be read is [`StoreError::Unfit`].
+pub async fn check_redis(url: &str, key: [u8; 32]) -> Result<Result<(), String>, StoreError> {
+    // No node has this number.
+    let nobody = NodeRun { node: NodeId::from_store(0), incarnation: Incarnation::from_store(0) };
+    let redis = Redis::at(url, &ClusterKey::new(key), nobody)?;
+    Ok(redis.check_once().await.map_err(|why| why.to_string()))
 }
 
 /// One node's end of the bus.

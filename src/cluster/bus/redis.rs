@@ -84,6 +84,12 @@ impl Redis {
         if read == Some(written) { Ok(()) } else { Err(Failure::Forgetful) }
     }
 
+    /// The same on a connection of its own, and why not.
+    pub(super) async fn check_once(&self) -> Result<(), Failure> {
+        let mut connection = self.open().await?;
+        self.check(&mut connection).await
+    }
+
     /// Asks until Redis can carry.
     pub(super) async fn until_it_answers(self) -> MultiplexedConnection {
         loop {
