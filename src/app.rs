@@ -374,6 +374,9 @@ impl Node {
             sends_per_s: self.settings.limits.sends_per_s,
             sends_burst: self.settings.limits.sends_burst,
             connections: self.settings.limits.connections,
+            arrivals_per_s: self.settings.limits.arrivals_per_s,
+            arrivals_burst: self.settings.limits.arrivals_burst,
+            arrivals_per_address_s: self.settings.limits.arrivals_per_address_s,
             group_sleep: Duration::from_secs(u64::from(self.settings.groups.sleep_after_s)),
         };
         let bus = match database.private_state() {

@@ -54,11 +54,24 @@ pub struct Limits {
     pub sends_burst: u32,
     /// WebSocket and TCP connections at once.
     pub connections: u32,
+    /// Connections that are taken in a second, on average.
+    pub arrivals_per_s: u32,
+    /// Connections that are taken at once beyond that, over all and from one address.
+    pub arrivals_burst: u32,
+    /// Connections that are taken from one address in a second, on average.
+    pub arrivals_per_address_s: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sends_per_s: 2_000, sends_burst: 4_000, connections: 50_000 }
+        Self {
+            sends_per_s: 2_000,
+            sends_burst: 4_000,
+            connections: 50_000,
+            arrivals_per_s: 1_250,
+            arrivals_burst: 2_500,
+            arrivals_per_address_s: 1_250,
+        }
     }
 }
 
@@ -400,6 +413,16 @@ impl Settings {
                 faults.push(format!("limits.{key} is 0, expected at least 1 message"));
             }
         }
+        let rates = [
+            ("arrivals_per_s", self.limits.arrivals_per_s),
+            ("arrivals_burst", self.limits.arrivals_burst),
+            ("arrivals_per_address_s", self.limits.arrivals_per_address_s),
+        ];
+        for (key, rate) in rates {
+            if rate == 0 {
+                faults.push(format!("limits.{key} is 0, expected at least 1 connection"));
+            }
+        }
         let most = limits::CONNECTIONS_MAX;
         if self.limits.connections == 0 || self.limits.connections > most {
             faults.push(format!(
@@ -727,6 +750,11 @@ mod tests {
             ("ROOKERY__LIMITS__SENDS_PER_S", "0", "limits.sends_per_s is 0, expected at least 1"),
             ("ROOKERY__LIMITS__SENDS_BURST", "0", "limits.sends_burst is 0, expected at least 1"),
             ("ROOKERY__LIMITS__CONNECTIONS", "0", "limits.connections is 0, expected 1 to 1000000"),
+            (
+                "ROOKERY__LIMITS__ARRIVALS_PER_S",
+                "0",
+                "limits.arrivals_per_s is 0, expected at least 1",
+            ),
             ("ROOKERY__TCP__PORT", "8800", "http.port and tcp.port are both 8800"),
         ] {
             let error = from_env(&[(name, value)]).unwrap_err().to_string();

@@ -320,6 +320,8 @@ pub const LOGIN_DECIDED_WITHIN: Duration = Duration::from_secs(15);
 pub const AUDIT_EVERY: Duration = Duration::from_secs(15);
 /// Heads that one query of a comparison reads.
 pub const AUDIT_HEADS: usize = 1_000;
+/// How often addresses from which nobody came lately are forgotten.
+pub const ADDRESSES_TIDIED_EVERY: Duration = Duration::from_secs(10);
 /// Node numbers inside message ids.
 pub const NODE_NUMBERS: i16 = 1024;
 

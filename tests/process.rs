@@ -140,8 +140,9 @@ fn a_killed_server_leaves_no_postgresql_behind() {
     Node::start_in(folder.path(), Options::default());
 }
 
+/// A start right after a kill waits for the PostgreSQL that is still stopping.
 #[test]
-fn a_start_right_after_a_kill_waits_for_the_postgresql_that_is_still_stopping() {
+fn restart_while_old_postmaster_stops() {
     let folder = data_folder();
     let mut node = Node::start_in(folder.path(), Options::default());
     for _ in 0..3 {

@@ -1,5 +1,6 @@
 //! What all actors of a node share, and how it is started and stopped.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use actix::prelude::*;
 use deadpool_postgres::Pool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::admission::Admission;
 use super::apps::Apps;
 use super::cursors::CursorActor;
 use super::exchange::Exchange;
@@ -50,6 +52,12 @@ pub struct EngineSettings {
     pub connections: u32,
     /// How long a group has nothing to do before it leaves the memory.
     pub group_sleep: Duration,
+    /// Connections that are taken in a second, on average.
+    pub arrivals_per_s: u32,
+    /// Connections that are taken at once beyond that, over all and from one address.
+    pub arrivals_burst: u32,
+    /// Connections that are taken from one address in a second, on average.
+    pub arrivals_per_address_s: u32,
 }
 
 impl EngineSettings {
@@ -70,6 +78,13 @@ pub struct Engine {
 pub struct ConnectionPlace(
     #[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit,
 );
+
+/// A connection was not taken: no place is free, or too many come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// When it may be tried again.
+    pub retry_after: Duration,
+}
 
 /// A connection that is counted; no longer when this is dropped.
 pub struct CountedConnection(Arc<Shared>);
@@ -96,6 +111,7 @@ pub(super) struct Shared {
     pub(super) reads: Semaphore,
     pub(super) backend: Semaphore,
     places: Arc<Semaphore>,
+    admission: Admission,
     connections: AtomicUsize,
     arbiters: Vec<ArbiterHandle>,
     /// Which of them begins the next connection.
@@ -187,6 +203,7 @@ impl Engine {
         });
         if let Some((exchange, _)) = &exchange {
             directory.set_exchange(exchange.clone());
+            node.begin_sharing();
         }
         let registry = Registry::start_with(directory.clone(), arbiters.clone());
         let shared = Arc::new(Shared {
@@ -204,6 +221,7 @@ impl Engine {
             presence,
             reads: Semaphore::new(limits::READS_AT_ONCE),
             backend: Semaphore::new(limits::BACKEND_AT_ONCE),
+            admission: Admission::new(&settings),
             connections: AtomicUsize::new(0),
             arbiters,
             next_arbiter: AtomicUsize::new(0),
@@ -219,6 +237,8 @@ impl Engine {
         actix::spawn(async move { sweeper.sweep(&keeper).await });
         let (keeper, directory) = (node.clone(), shared.directory.clone());
         actix::spawn(async move { holds.look_after_lapses(&keeper, &directory).await });
+        let admitting = shared.clone();
+        actix::spawn(async move { admitting.admission.tidy().await });
         let mut epoch = node.epoch();
         actix::spawn(async move {
             while epoch.changed().await.is_ok() {
@@ -243,9 +263,15 @@ impl Engine {
         self.shared.directory.sessions() + self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Takes one of the places that this node has for connections, if one is free.
-    pub fn take_place(&self) -> Option<ConnectionPlace> {
-        self.shared.places.clone().try_acquire_owned().ok().map(ConnectionPlace)
+    /// Takes one of the places that this node has for connections, if one is free and not too many come at once.
+    pub fn take_place(&self, from: Option<IpAddr>) -> Result<ConnectionPlace, TurnedAway> {
+        let turned_away = |retry_after| {
+            metrics::counter!("rookery_arrivals_turned_away_total").increment(1);
+            TurnedAway { retry_after }
+        };
+        self.shared.admission.admit(from).map_err(turned_away)?;
+        let place = self.shared.places.clone().try_acquire_owned();
+        place.map(ConnectionPlace).map_err(|_| turned_away(limits::RETRY_AFTER))
     }
 
     /// Begins a connection on one of the threads of the actors, in turn: with as many threads as processors, what a session

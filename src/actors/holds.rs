@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::reads;
 use super::registry::Directory;
+use super::user::Lost;
 use crate::cluster::node::Node;
 use crate::ids::{DeviceId, LoginNo, Platform, UserNo};
 use crate::limits;
@@ -147,11 +148,20 @@ impl Holds {
                 Some(_) | None => break,
             }
         }
-        let ending = lost.into_iter().filter(|(_, of_user)| !of_user.is_empty());
-        let ending: Vec<_> =
-            ending.filter_map(|(user, of_user)| directory.lost(user, of_user)).collect();
+        let lost = lost
+            .into_iter()
+            .flat_map(|(user, of_user)| of_user.into_iter().map(move |it| (user, it)));
+        let lost: Vec<(UserNo, LoginNo)> = lost.collect();
+        let mut ending = Vec::new();
+        for part in lost.chunks(limits::SESSION_SWEEP_PAGE) {
+            let why = reads::bounded(sessions::why_ended(&self.pool, part)).await?;
+            let lost = part.iter().zip(why);
+            ending.extend(lost.filter_map(|((user, login_no), why)| {
+                directory.lost(*user, Lost { login_no: *login_no, why })
+            }));
+        }
         if !ending.is_empty() {
-            tracing::warn!(users = ending.len(), "others ended sessions that were held here");
+            tracing::warn!(sessions = ending.len(), "others ended sessions that were held here");
         }
         for is_done in ending {
             // Dropped when it is so.

@@ -636,10 +636,19 @@ impl Letters {
         for (port, settled) in self.groups {
             mailbox::insist(&port.address, EntriesSettled(settled));
         }
+        if let Some(exchange) = directory.exchange() {
+            // All in one, for each node with devices of theirs.
+            let letters =
+                self.order.iter().filter_map(|user| Some((user, self.letters.get(user)?)));
+            exchange
+                .written(letters.flat_map(|(user, written)| {
+                    written.entries.iter().map(|entry| (*user, entry))
+                }));
+        }
         for user in self.order {
             if let Some(mut written) = self.letters.remove(&user) {
                 written.journal = journal;
-                directory.written(user, written);
+                directory.written_here(user, written);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! and the application use [`Engine`], [`open_session`] and [`SessionHandle`] alone.
 
 pub mod accounts;
+mod admission;
 mod api_keys;
 mod apps;
 mod asker;
@@ -33,7 +34,9 @@ mod user;
 mod wire;
 
 pub use api_keys::{Caller, authenticate};
-pub use engine::{ConnectionPlace, CountedConnection, Engine, EngineSettings, ReadReceipts};
+pub use engine::{
+    ConnectionPlace, CountedConnection, Engine, EngineSettings, ReadReceipts, TurnedAway,
+};
 pub use session::{Handed, SessionHandle, Transport};
 
 use crate::protocol::framing::Dialect;

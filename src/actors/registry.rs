@@ -21,12 +21,12 @@ use super::mailbox::{self, TellError};
 use super::outlet::Outlet;
 use super::relay::{GroupEntry, GroupKey, HeadsOver, HeadsRead, MemberRead, RelayPort};
 use super::user::{
-    Attach, CursorsMoved, Decided, EpochOver, Finish, SessionsDecided, SessionsLost, Shut, Submit,
-    SyncNeeded, UserActor, Written,
+    Attach, CursorsMoved, Decided, EpochOver, Finish, Lost, SessionsDecided, Shut, Submit,
+    SyncNeeded, UserActor, UserSessionLost, Written,
 };
 use super::{group_reads, reads};
 use crate::domain::intake::Refusal;
-use crate::ids::{AppId, ConversationNo, InboxSeq, LoginNo, UserId, UserNo};
+use crate::ids::{AppId, ConversationNo, InboxSeq, UserId, UserNo};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -371,7 +371,7 @@ impl Directory {
     /// left out, and the user's clients then sync.
     pub fn written(&self, user: UserNo, written: Written) {
         if let Some(exchange) = self.exchange() {
-            exchange.written(written.entries.iter().map(|entry| (user, entry.clone())));
+            exchange.written(written.entries.iter().map(|entry| (user, entry)));
         }
         self.written_here(user, written);
     }
@@ -398,12 +398,12 @@ impl Directory {
         Some(is_done)
     }
 
-    /// Tells a user that others ended some of its sessions here while the node's lease had run out; what is returned is
-    /// dropped when they ack nothing any more.
-    pub fn lost(&self, user: UserNo, lost: Vec<LoginNo>) -> Option<oneshot::Receiver<()>> {
+    /// Tells a user that others ended one of its sessions here while the node's lease had run out; what is returned is
+    /// dropped when it acks nothing any more.
+    pub fn lost(&self, user: UserNo, lost: Lost) -> Option<oneshot::Receiver<()>> {
         let listed = self.users.get(&user)?;
         let (done, is_done) = oneshot::channel();
-        mailbox::insist(&listed.address, SessionsLost { lost, done });
+        mailbox::insist(&listed.address, UserSessionLost { lost, done });
         Some(is_done)
     }
 

@@ -21,6 +21,11 @@ pub(super) fn describe() {
         Unit::Count,
         "slices of the groups that this node may append to, of 1,024"
     );
+    describe_counter!(
+        "rookery_arrivals_turned_away_total",
+        Unit::Count,
+        "connections that were not taken: too many at once, or in all"
+    );
     describe_gauge!("rookery_peers", Unit::Count, "other nodes that are there");
     describe_histogram!(
         "rookery_journal_commit_seconds",

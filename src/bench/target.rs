@@ -41,10 +41,13 @@ const LINES_KEPT: usize = 20;
 pub const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
 
 /// Limits of an own server that a load may reach: they protect a server of strangers, and this one has none.
-const RAISED: [(&str, &str); 3] = [
+const RAISED: [(&str, &str); 6] = [
     ("ROOKERY__LIMITS__SENDS_PER_S", "1000000000"),
     ("ROOKERY__LIMITS__SENDS_BURST", "1000000000"),
     ("ROOKERY__LIMITS__CONNECTIONS", "1000000"),
+    ("ROOKERY__LIMITS__ARRIVALS_PER_S", "1000000000"),
+    ("ROOKERY__LIMITS__ARRIVALS_BURST", "1000000000"),
+    ("ROOKERY__LIMITS__ARRIVALS_PER_ADDRESS_S", "1000000000"),
 ];
 
 /// The server that is measured.

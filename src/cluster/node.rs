@@ -59,6 +59,8 @@ pub struct Node {
     lapses_seen: AtomicU64,
     /// Set once the node claims no shards any more.
     is_leaving: AtomicBool,
+    /// Set once other nodes can be told what happens here: before that, shards of theirs would be out of reach.
+    shares: AtomicBool,
 }
 
 /// Why a node cannot go on.
@@ -117,6 +119,7 @@ impl Node {
             lapses: watch::Sender::new(0),
             lapses_seen: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
+            shares: AtomicBool::new(false),
         }))
     }
 
@@ -145,6 +148,15 @@ impl Node {
         &self.peers
     }
 
+    /// Other nodes can be told what happens here: shards are shared with them from now on.
+    pub fn begin_sharing(&self) {
+        self.shares.store(true, Ordering::Release);
+    }
+
+    fn shares(&self) -> bool {
+        self.shares.load(Ordering::Acquire) && self.peers.are_there()
+    }
+
     /// Someone has learnt that shards have moved: the keeper looks at once.
     pub fn look_at_owners(&self) {
         self.look.notify_one();
@@ -165,7 +177,7 @@ impl Node {
     /// Gives all shards to other nodes, if there are any, and claims none from now on. Returns how many were given.
     pub async fn hand_over(&self) -> Result<usize, StoreError> {
         self.is_leaving.store(true, Ordering::Release);
-        if !self.peers.are_there() {
+        if !self.shares() {
             return Ok(0);
         }
         let client = self.connector.open().await?;
@@ -184,7 +196,7 @@ impl Node {
 
     /// Ends the lease, if there is another node that would wait for that; to be called when it is not kept any more.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        if !self.peers.are_there() {
+        if !self.shares() {
             return Ok(());
         }
         in_time(nodes::leave(&self.pool, self.run())).await
@@ -347,9 +359,10 @@ impl Node {
                 break;
             }
         }
-        if self.peers.are_there() && !self.is_leaving.load(Ordering::Acquire) {
+        if self.shares() && !self.is_leaving.load(Ordering::Acquire) {
             let most = limits::SHARDS_SHARED_AT_ONCE;
-            let given = shards::share(client, self.run(), limits::LEASE, most).await?;
+            let held_for = limits::LEASE_RENEWED_EVERY;
+            let given = shards::share(client, self.run(), held_for, most).await?;
             if given > 0 {
                 tracing::info!(given, "shards were given to a node that has fewer");
                 look(client, self.run(), &self.ownership, &self.peers).await?;

@@ -11,6 +11,7 @@
 //!   their heads, and go past it to the socket;
 //! - its actor is not polled while the peer does not read its pongs: the socket can be cut without the actor.
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,7 +34,9 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::Notify;
 
 use super::frames::{FrameWatch, Kind, Passed, Violation};
-use crate::actors::{ConnectionPlace, Engine, Handed, SessionHandle, Transport, open_session};
+use crate::actors::{
+    ConnectionPlace, Engine, Handed, SessionHandle, Transport, TurnedAway, open_session,
+};
 use crate::net::{Connection, Progress};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Dialect, Framing};
@@ -111,7 +114,7 @@ struct Accepted {
 struct Refused {
     status: StatusCode,
     /// A header that says more.
-    header: Option<&'static str>,
+    header: Option<Cow<'static, str>>,
     message: String,
 }
 
@@ -120,12 +123,12 @@ impl Refused {
         Self { status, header: None, message: message.into() }
     }
 
-    fn with(self, header: &'static str) -> Self {
-        Self { header: Some(header), ..self }
+    fn with(self, header: impl Into<Cow<'static, str>>) -> Self {
+        Self { header: Some(header.into()), ..self }
     }
 
     fn response(&self) -> Vec<u8> {
-        let header = self.header.map(|header| format!("{header}\r\n")).unwrap_or_default();
+        let header = self.header.as_ref().map(|header| format!("{header}\r\n")).unwrap_or_default();
         format!(
             "HTTP/1.1 {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
              x-content-type-options: nosniff\r\n{header}connection: close\r\n\r\n{}",
@@ -168,9 +171,11 @@ fn judge(request: &Request, route: &WebSocketRoute) -> Result<Accepted, Refused>
         let message = format!("expected the subprotocol {known}, or none\n");
         Refused::new(StatusCode::BAD_REQUEST, message)
     })?;
-    let place = route.engine.take_place().ok_or_else(|| {
+    let from = request.peer_addr().map(|from| from.ip());
+    let place = route.engine.take_place(from).map_err(|TurnedAway { retry_after }| {
+        let seconds = retry_after.as_secs_f64().ceil();
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections\n")
-            .with("retry-after: 1")
+            .with(format!("retry-after: {seconds}"))
     })?;
     Ok(Accepted { accept: hash_key(key.as_bytes()), asked, place })
 }

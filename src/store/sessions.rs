@@ -22,6 +22,7 @@ const SESSION_STANDS: &str = include_str!("../../sql/queries/session_stands.sql"
 const END_SESSION: &str = include_str!("../../sql/queries/end_session.sql");
 const END_SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/end_sessions_of_node.sql");
 const NODES_OF_SESSIONS: &str = include_str!("../../sql/queries/nodes_of_sessions.sql");
+const WHY_ENDED: &str = include_str!("../../sql/queries/why_ended.sql");
 const STANDING_OF_NODE: &str = include_str!("../../sql/queries/standing_of_node.sql");
 const SESSIONS_OF_NODE: &str = include_str!("../../sql/queries/sessions_of_node.sql");
 const DEVICE_PAGE: &str = include_str!("../../sql/queries/device_page.sql");
@@ -328,4 +329,24 @@ pub async fn standing_at(
         all.push((UserNo::from_store(get(row, "user_no")?), login_no));
     }
     Ok(all)
+}
+
+/// Why sessions that are not in have ended: none of those of which the store knows no reason. One whose device has logged in
+/// since was replaced.
+pub async fn why_ended(
+    pool: &Pool,
+    sessions: &[(UserNo, LoginNo)],
+) -> Result<Vec<Option<EndedBy>>, StoreError> {
+    let users: Vec<i64> = sessions.iter().map(|(user, _)| user.get()).collect();
+    let logins: Vec<i64> = sessions.iter().map(|(_, login_no)| login_no.get()).collect();
+    let why = |row| {
+        if !get::<bool>(row, "is_known")? {
+            return Ok(Some(EndedBy::Replaced));
+        }
+        let why: Option<&str> = get(row, "ended_by")?;
+        let known =
+            |why| EndedBy::from_store(why).ok_or_else(|| unknown("a session that ended somehow"));
+        why.map(known).transpose()
+    };
+    rows(pool, WHY_ENDED, &[&users, &logins]).await?.iter().map(why).collect()
 }

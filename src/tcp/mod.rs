@@ -57,8 +57,8 @@ impl Server {
 
 async fn accept(listener: TcpListener, engine: &Engine) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a TCP connection cannot be taken");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
@@ -66,7 +66,7 @@ async fn accept(listener: TcpListener, engine: &Engine) {
             }
         };
         // Closed at once: whoever is one too many must not cost anything.
-        let Some(place) = engine.take_place() else { continue };
+        let Ok(place) = engine.take_place(Some(from.ip())) else { continue };
         let Ok(stream) = prepared(stream) else { continue };
         let attended_by = engine.clone();
         engine.begin_connection(move || {

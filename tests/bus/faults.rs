@@ -231,7 +231,7 @@ async fn nothing_is_missing_untold_when_connections_are_ended() {
 }
 
 #[tokio::test]
-async fn a_node_that_listens_and_is_frozen_holds_nobody_up() {
+async fn frozen_listener_does_not_block_notify() {
     const ROUNDS: u64 = 300;
     let world = World::without_redis().await;
     let frozen = run(3, 1);

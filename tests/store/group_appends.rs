@@ -202,8 +202,9 @@ async fn a_claim_of_the_journal_waits_for_the_statement_in_flight_and_then_finds
 const FORGED_CLAIM: &str =
     "update shard_owner set epoch = epoch + 1, node = 99, incarnation = 1 where shard = $1";
 
+/// An owner whose shard was claimed stores nothing, and its other groups of the same batch are stored.
 #[tokio::test]
-async fn an_owner_whose_shard_was_claimed_stores_nothing_and_its_other_groups_are_stored() {
+async fn mixed_batch_with_one_stale_group() {
     let base = Base::start().await;
     own_all_shards(&base).await;
     let alice = base.user("alice").await;

@@ -55,8 +55,9 @@ async fn days(base: &Base) -> Vec<i32> {
     client.query(days, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
+/// Partitions are there from the oldest key to some days ahead, after any pause.
 #[tokio::test]
-async fn partitions_are_there_from_the_oldest_key_to_some_days_ahead_after_any_pause() {
+async fn start_after_ten_days() {
     let base = Base::start().await;
     let start = now();
     let at = |days: i64| UnixMs::new(start.get() + days * DAY_MS);

@@ -213,8 +213,9 @@ async fn an_owner_goes_on_under_its_epoch_when_the_database_was_started_again() 
     base.postgres.stop().await;
 }
 
+/// Claims and appends that follow one another without a pause wait for each other, and never in a ring.
 #[tokio::test]
-async fn claims_and_appends_at_once_wait_for_each_other_and_never_in_a_ring() {
+async fn claim_wins_against_saturated_journal() {
     let base = Base::start().await;
     own_all_shards(&base).await;
     let alice = base.user("alice").await;

@@ -33,7 +33,8 @@ impl Exchange {
             for node in known.nodes().iter().filter(|node| !before.contains(node)) {
                 tracing::info!(node = %node, "a node is there");
                 self.tell_everyone(*node);
-                // It knows of everyone here by then, and may have known of nobody before.
+                // It may have been there all the time for itself, and have told everything already.
+                self.write(*node, &Letter::TellEveryone);
                 self.write(*node, &Letter::RegisterAgain);
             }
             for node in before.iter().filter(|node| !known.has(**node)) {

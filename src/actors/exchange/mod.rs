@@ -181,7 +181,7 @@ impl Exchange {
     }
 
     /// Tells other nodes what is new in inboxes of users who have devices there.
-    pub(super) fn written(&self, entries: impl Iterator<Item = (UserNo, Entry)>) {
+    pub(super) fn written<'a>(&self, entries: impl Iterator<Item = (UserNo, &'a Entry)>) {
         let mut parts: HashMap<NodeRun, Vec<(UserNo, Entry)>> = HashMap::new();
         for (user, entry) in entries {
             for node in self.board.elsewhere(user) {

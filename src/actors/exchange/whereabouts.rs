@@ -73,6 +73,8 @@ impl Exchange {
                     if has_heard {
                         silent.remove(&node)
                     } else {
+                        // What it wrote for those who came meanwhile did not come here.
+                        self.doubt.notify_one();
                         silent.insert(node)
                     };
                 }
@@ -106,8 +108,20 @@ impl Exchange {
         ticket: Ticket,
         users: Vec<Whereabouts>,
     ) {
-        self.take_over(told, from, users);
-        self.write(from, &Letter::Done { ticket });
+        if self.knows(from) {
+            self.take_over(told, from, users);
+            self.write(from, &Letter::Done { ticket });
+        }
+    }
+
+    /// Whether a node is there, as far as the store said. One that has just joined is asked for everyone as soon as that says
+    /// so.
+    fn knows(&self, node: NodeRun) -> bool {
+        let is_known = self.node.peers().known().has(node);
+        if !is_known {
+            self.node.look_at_owners();
+        }
+        is_known
     }
 
     /// A node tells a part of everyone who is there.
@@ -118,6 +132,9 @@ impl Exchange {
         (is_first, is_last): (bool, bool),
         users: Vec<Whereabouts>,
     ) {
+        if !self.knows(from) {
+            return;
+        }
         if is_first {
             told.0.entry(from).or_default().telling += 1;
         }
@@ -132,10 +149,6 @@ impl Exchange {
     }
 
     fn take_over(&self, told: &mut Told, from: NodeRun, users: Vec<Whereabouts>) {
-        if !self.node.peers().known().has(from) {
-            // It is gone, as far as the store knows. When that sees it again it tells everyone anew.
-            return;
-        }
         let of_node = told.0.entry(from).or_default();
         let now = self.now();
         for whereabouts in users {

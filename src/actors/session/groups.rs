@@ -46,6 +46,10 @@ impl Handler<ChangeDone> for SessionActor {
 
     fn handle(&mut self, done: ChangeDone, _: &mut Self::Context) {
         let ChangeDone { command, group, outcome } = done;
+        if outcome.is_ok() && !self.shared().node.holds_lease() {
+            // As with acks of sends; whoever asked is told in time that nobody knows.
+            return;
+        }
         let waiting = self.changes.iter().position(|waiting| waiting.command == command);
         let Some(index) = waiting else { return };
         let creates = self.changes.remove(index).creates;

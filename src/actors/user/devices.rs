@@ -44,6 +44,15 @@ pub struct Decided {
     pub by: Option<(Platform, DeviceId)>,
 }
 
+/// A session that others ended in the store while this node could not be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Its login.
+    pub login_no: LoginNo,
+    /// By which decision; none where it was ended for this node, which was taken for gone.
+    pub why: Option<EndedBy>,
+}
+
 impl Decided {
     fn ends(&self, login_no: LoginNo) -> bool {
         login_no <= self.at && !self.standing.contains(&login_no)
@@ -261,14 +270,22 @@ impl Devices {
         }
     }
 
-    /// Sessions that others have ended in the store ack nothing more, and their clients come back.
-    pub(super) fn lose(&self, lost: &[LoginNo]) {
-        let here = self.sessions.values().map(|slot| (&slot.outlet, slot.held.key().login_no));
+    /// A session that others have ended in the store acks nothing more. Where no decision did that its client comes back.
+    pub(super) fn lose(&self, lost: &Lost, now: UnixMs) {
+        let here = self.sessions.values().map(|slot| (&slot.outlet, slot.held.key()));
         let entering = self.entering.iter().map(|entering| &entering.attach);
-        let entering = entering.map(|attach| (&attach.outlet, attach.held.key().login_no));
-        for (outlet, _) in here.chain(entering).filter(|(_, login_no)| lost.contains(login_no)) {
-            outlet.end();
-            outlet.insist(SessionLost);
+        let entering = entering.map(|attach| (&attach.outlet, attach.held.key()));
+        for (outlet, key) in here.chain(entering).filter(|(_, key)| key.login_no == lost.login_no) {
+            match lost.why {
+                Some(why) => {
+                    let (at, standing) = (lost.login_no, Vec::new());
+                    kick(outlet, key, &Decided { at, standing, why, by: None }, now);
+                }
+                None => {
+                    outlet.end();
+                    outlet.insist(SessionLost);
+                }
+            }
         }
     }
 

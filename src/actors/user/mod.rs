@@ -15,8 +15,8 @@ use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-pub use self::devices::Decided;
 use self::devices::{Admission, Devices};
+pub use self::devices::{Decided, Lost};
 use self::receipts::{Unreceived, WaitingReceipt};
 use crate::actors::asker::{SendVerdict, Submitter};
 use crate::actors::draft::Draft;
@@ -83,13 +83,13 @@ pub struct SessionsDecided {
     pub done: oneshot::Sender<()>,
 }
 
-/// The node's lease had run out, and others ended these sessions in the store meanwhile.
+/// The node's lease had run out, and others ended a session in the store meanwhile.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SessionsLost {
-    /// Their logins.
-    pub lost: Vec<LoginNo>,
-    /// Dropped when they ack nothing any more.
+pub struct UserSessionLost {
+    /// Which.
+    pub lost: Lost,
+    /// Dropped when it acks nothing any more.
     pub done: oneshot::Sender<()>,
 }
 
@@ -400,12 +400,14 @@ impl Handler<SessionsDecided> for UserActor {
     }
 }
 
-impl Handler<SessionsLost> for UserActor {
+impl Handler<UserSessionLost> for UserActor {
     type Result = ();
 
-    fn handle(&mut self, SessionsLost { lost, done }: SessionsLost, _: &mut Self::Context) {
-        self.devices.lose(&lost);
+    fn handle(&mut self, UserSessionLost { lost, done }: UserSessionLost, _: &mut Self::Context) {
+        let now = self.shared().node.now();
+        self.devices.lose(&lost, now);
         drop(done);
+        self.sessions_moved();
     }
 }
 
