@@ -53,7 +53,8 @@ const TOLD: usize = 10;
 
 /// For people, at once: what a test prints is else kept until it fails.
 fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").unwrap();
 }
 
 fn set<T: std::str::FromStr>(name: &str, default: T) -> T {

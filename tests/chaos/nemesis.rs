@@ -227,7 +227,10 @@ impl Nemesis {
             let is_running = self.cluster.node(place).is_running();
             match self.nodes[place] {
                 State::Up | State::Starting if !is_running => {
-                    self.note(format!("node {place} has ended by itself: {}", self.last_of(place)));
+                    // One that begins while the store is away says so and ends, as it should.
+                    let when =
+                        if self.nodes[place] == State::Up { "by itself" } else { "at its start" };
+                    self.note(format!("node {place} has ended {when}: {}", self.last_of(place)));
                     self.nodes[place] = State::Ended(Instant::now());
                 }
                 State::Starting if self.cluster.is_ready(place) => {

@@ -41,7 +41,8 @@ impl Tally {
         }
         self.takeovers.extend(takeovers(history, &nemesis.orphaned));
         self.presence.extend(presence_true_after(history));
-        self.ended_by_themselves += nemesis.notes.iter().filter(|it| it.contains("ended")).count();
+        self.ended_by_themselves +=
+            nemesis.notes.iter().filter(|it| it.contains("ended by itself")).count();
     }
 
     fn count(&self, rule: Rule) -> usize {
