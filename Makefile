@@ -1,6 +1,6 @@
 # The commands that this project is worked with. Each installs what it lacks; see CONTRIBUTING.md.
 
-.PHONY: run test build bench-check fmt lint web
+.PHONY: run test chaos build bench-check fmt lint web
 
 # Arguments for the server: make run ARGS="--data-dir /tmp/rookery"
 ARGS ?=
@@ -10,6 +10,13 @@ run:
 
 test:
 	@scripts/test.sh
+
+# The long run of what the tests do for four minutes: make chaos MINUTES=60, from another seed than last time, or SEED=7
+MINUTES ?= 60
+SEED ?=
+
+chaos:
+	@scripts/chaos.sh $(MINUTES) $(SEED)
 
 build:
 	@scripts/build.sh

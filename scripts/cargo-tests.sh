@@ -10,7 +10,7 @@ AT_ONCE=${ROOKERY_TEST_FILES:-2}
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}"
 
 # These take longest and begin first, so that the others run beside them and none of them is waited for at the end.
-LONGEST=(kill cluster_faults chat presence store bad_input process connections)
+LONGEST=(chaos_run kill cluster_faults chat presence store bad_input process connections)
 
 selection_of() {
   case $1 in

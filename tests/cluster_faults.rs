@@ -243,6 +243,31 @@ async fn a_login_waits_for_a_frozen_node_for_twelve_seconds_at_most_and_the_lose
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_a_node_of_which_the_other_has_not_heard_yet_are_ended_and_seen_all_the_same() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.with_users(&["bob", "carol"]);
+    let mut bob = cluster.raw(0, "bob", "b").await;
+    bob.ok("presence.watch", json!({"users": ["carol"]})).await;
+
+    // The other looks every three seconds who is there.
+    let joined = cluster.join();
+    let _carol = cluster.raw(joined, "carol", "c").await;
+    let mut loser = cluster.raw_from(joined, "alice", Platform::Ios, "first").await;
+    let mut winner = cluster.raw_from(0, "alice", Platform::Ios, "second").await;
+    loser.0.submit("message.send", text("bob", key(), "too late")).await.unwrap();
+
+    let end = acked_until_the_end(&mut loser);
+    let (acked, parted) = soon("the end of the loser", end).await;
+    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
+    assert_eq!(parted.code(), Some(4501), "{parted}");
+    winner.ok("ping", json!({})).await;
+    soon("that carol is there", async {
+        while told(&mut bob, "carol").await["state"] != "online" {}
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_comes_back_from_a_frozen_node_waits_for_nobody() {
     let cluster = Cluster::start(2).await;
     let mut lost = cluster.app(1).connect().await;

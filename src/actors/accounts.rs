@@ -305,7 +305,7 @@ async fn tell(
     let sessions::Decided { user, at, standing, ended } = decided;
     let decided = Decided { at, standing, why, by };
     let is_done = shared.directory.decided(user, decided.clone());
-    if shared.directory.has_peers() {
+    if shared.directory.exchange_if_set().is_some() {
         let ended = ended.iter().map(|it| (user, it.platform, it.device.clone())).collect();
         let run = shared.node.run();
         end_elsewhere(&shared.pool, &shared.directory, run, decided, ended, user).await;

@@ -101,9 +101,11 @@ impl<'a> Speaker<'a> {
     ) -> Result<Sent, ErrorBody> {
         let Self { engine, app, by } = self;
         tracing::debug!(client_msg_id = %key, from = %by.id, "received");
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             match submit(engine, *app, by, &to, key, draft.clone()).await {
                 Some(Verdict::Stored(ack)) => return Ok(wire::sent(to, ack)),
+                // An owner that was not heard of again may have stored it.
+                Some(Verdict::Curable(_)) if tried > 0 => break,
                 Some(Verdict::Final(why) | Verdict::Curable(why)) => {
                     return Err(about_receiver(errors::of_send(why, &to)));
                 }

@@ -121,6 +121,8 @@ pub struct JournalActor {
     /// Rows that came since the mailbox was emptied last.
     came: Vec<Row<Outgoing>>,
     writer: Option<Rc<Writer>>,
+    /// The ids of the rows of the last statement.
+    ids: Vec<MessageId>,
     effects: Vec<Effect<Outgoing>>,
 }
 
@@ -136,7 +138,8 @@ impl JournalActor {
         mailbox::start_on(arbiter, limits::JOURNAL_MAILBOX, move || {
             let journal = Journal::new(Instant::now());
             let (came, effects) = (Vec::new(), Vec::new());
-            Self { no, node, directory, writers, journal, came, writer: None, effects }
+            let (writer, ids) = (None, Vec::new());
+            Self { no, node, directory, writers, journal, came, writer, ids, effects }
         })
     }
 }
@@ -268,6 +271,7 @@ impl JournalActor {
             ctx.notify(StatementEnded(Appended::Away));
             return;
         }
+        self.ids.clone_from(&ids);
         let no = self.no;
         let started = Instant::now();
         let statement = async move {
@@ -331,11 +335,11 @@ impl JournalActor {
     /// Connects until it succeeds: verify the database, raise the fence, look up what is unresolved.
     fn reconnect(&mut self, ctx: &mut Context<Self>) {
         let (node, no) = (self.node.clone(), self.no);
-        let unresolved = self.journal.unresolved().to_vec();
+        let (unresolved, ids) = (self.journal.unresolved().to_vec(), self.ids.clone());
         let claim = async move {
             let mut quiet = false;
             loop {
-                let claim = claim(&node, no, &unresolved);
+                let claim = claim(&node, no, &unresolved, &ids);
                 match tokio::time::timeout(limits::STATEMENT_WITHIN, claim).await {
                     Ok(Ok((writer, found))) => return Claimed { writer: Rc::new(writer), found },
                     Ok(Err(error)) if !quiet => {
@@ -461,18 +465,24 @@ async fn claim(
     node: &Node,
     no: usize,
     unresolved: &[Row<Outgoing>],
+    ids: &[MessageId],
 ) -> Result<(Writer, Vec<Found>), StoreError> {
     let client = node.open_verified().await?;
     let writer = Writer::claim(client, node.id(), no as i32).await?;
-    let found = find(&writer, unresolved).await?;
+    let found = find(&writer, unresolved, ids).await?;
     Ok((writer, found))
 }
 
-/// Looks up which of these rows are stored; they are of one statement, so all of pairs or all of groups.
-async fn find(writer: &Writer, rows: &[Row<Outgoing>]) -> Result<Vec<Found>, StoreError> {
+/// Looks up which of these rows are stored; they are of one statement, so all of pairs or all of groups, and were given
+/// these ids.
+async fn find(
+    writer: &Writer,
+    rows: &[Row<Outgoing>],
+    ids: &[MessageId],
+) -> Result<Vec<Found>, StoreError> {
     match rows.first().map(Row::owner) {
         None => Ok(Vec::new()),
-        Some(Owner::User(_)) => writer.find(rows).await,
+        Some(Owner::User(_)) => writer.find(rows, ids).await,
         Some(Owner::Group(_)) => {
             let entries = rows.iter().map(|row| EntryKey {
                 group: row.target.conversation(),
@@ -484,6 +494,7 @@ async fn find(writer: &Writer, rows: &[Row<Outgoing>]) -> Result<Vec<Found>, Sto
                 index: known.index,
                 placed: placed(known.seq, known.message_id),
                 hash: known.hash,
+                is_own: ids.get(known.index) == Some(&known.message_id),
             });
             Ok(found.collect())
         }

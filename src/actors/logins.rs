@@ -217,9 +217,11 @@ async fn perform(
             Entered::In { login_no, standing } => {
                 let Entering { user, platform, device, ends, .. } = login;
                 let by = Some((platform, device.clone()));
+                let own = (platform, device.clone());
                 let held = holds.hold(SessionKey { user, platform, device, login_no });
                 let admitted = Admitted { held, standing: standing.clone() };
-                if !directory.has_peers() || (ends.is_empty() && !was_in) {
+                // Also while no other node is known here: one that has just begun may hold them.
+                if directory.exchange_if_set().is_none() || (ends.is_empty() && !was_in) {
                     answer(waiting.ask, Ok(admitted));
                     continue;
                 }
@@ -227,7 +229,8 @@ async fn perform(
                 let decided = Decided { at: login_no, standing, why: EndedBy::Policy, by };
                 actix::spawn(async move {
                     // Beside the next batch: those who held losers may take their time.
-                    let ended = ends.into_iter().map(|(platform, device)| (user, platform, device));
+                    let ended = ends.into_iter().chain([own]);
+                    let ended = ended.map(|(platform, device)| (user, platform, device));
                     end_elsewhere(&pool, &directory, run, decided, ended.collect(), user).await;
                     answer(waiting.ask, Ok(admitted));
                 });
@@ -259,7 +262,7 @@ pub(super) async fn end_elsewhere(
     ended: Vec<(UserNo, Platform, DeviceId)>,
     user: UserNo,
 ) {
-    let Some(exchange) = directory.exchange() else { return };
+    let Some(exchange) = directory.exchange_if_set() else { return };
     let holders = match bounded(sessions::nodes_of(pool, run, &ended)).await {
         Ok(holders) => holders.into_iter().map(|(_, node)| node).collect(),
         Err(error) => {

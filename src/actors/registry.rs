@@ -187,11 +187,6 @@ impl Directory {
         self.exchange.get()
     }
 
-    /// Whether there are other nodes now.
-    pub fn has_peers(&self) -> bool {
-        self.exchange().is_some()
-    }
-
     /// What other nodes are told by, if there are any now.
     pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
         self.exchange.get().filter(|exchange| exchange.has_peers())

@@ -170,6 +170,9 @@ pub struct Found {
     pub placed: Placed,
     /// What the stored content hashes to.
     pub hash: SendHash,
+    /// By its id it is the row of that statement. Else its key was stored before, perhaps by another node, and who sent it
+    /// then was told.
+    pub is_own: bool,
 }
 
 /// What came of a statement.
@@ -432,7 +435,7 @@ impl<P: Clone> Journal<P> {
         let mut again = Vec::new();
         for (index, row) in unresolved.into_iter().enumerate() {
             match found.iter().find(|found| found.index == index) {
-                Some(&Found { placed, hash, .. })
+                Some(&Found { placed, hash, is_own: true, .. })
                     if hash == row.hash && row.target.may_be_at(placed.seq) =>
                 {
                     effects.push(Effect::Stored { row, placed });
@@ -590,7 +593,7 @@ mod tests {
     }
 
     fn found(n: u8, seq: u64) -> Found {
-        Found { index: 0, placed: placed(seq), hash: [n; 16] }
+        Found { index: 0, placed: placed(seq), hash: [n; 16], is_own: true }
     }
 
     struct Line {
@@ -732,6 +735,27 @@ mod tests {
 
         assert_eq!(stored(&effects), [1]);
         assert_eq!(run(&effects), [2]);
+    }
+
+    #[test]
+    fn a_row_of_a_broken_statement_whose_key_another_statement_had_stored_is_a_repeat() {
+        let mut line = Line::up();
+        line.append(ALICE, 1);
+        line.after(Input::Appended(Appended::Unknown));
+
+        // Another node has stored it and told who sent it, and this statement would have found that.
+        let elsewhere = Found { is_own: false, ..found(1, 2) };
+        let effects = line.after(Input::Fenced(vec![elsewhere]));
+
+        let message_id = MessageId::from_store(2);
+        let outcome = Outcome::Known { seq: Seq::new(2), message_id, hash: [1; 16] };
+        assert!(
+            effects
+                .iter()
+                .any(|it| matches!(it, Effect::Settled { outcome: own, .. } if *own == outcome)),
+            "{effects:?}"
+        );
+        assert!(!effects.iter().any(|it| matches!(it, Effect::Stored { .. })), "{effects:?}");
     }
 
     #[test]

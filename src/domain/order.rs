@@ -76,6 +76,12 @@ pub enum Effect<C, P, A, R> {
         /// The owner's reason.
         reason: R,
     },
+    /// Answer commands: the send was refused for now, but it had been passed on before, to an owner who was not heard of
+    /// again and may have stored it.
+    InDoubt {
+        /// The commands that asked.
+        commands: Vec<u64>,
+    },
     /// Answer commands: another send must come first.
     OrderBroken {
         /// The commands that asked.
@@ -93,6 +99,8 @@ struct Unanswered<P> {
     /// Sends of the same key with other payloads: what is to be said of them depends on what becomes of this one.
     others: Vec<(P, u64)>,
     passed_on: Instant,
+    /// How often. What became of it the times before the last nobody has said.
+    passes: u32,
 }
 
 struct Lane<P> {
@@ -205,6 +213,7 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
             commands,
             others: Vec::new(),
             passed_on: now,
+            passes: u32::from(!fresh),
         });
         if fresh {
             submit_again(&mut self.runs, now, &conversation, lane, effects);
@@ -300,9 +309,11 @@ impl<C: Clone + Ord + Hash, P: Clone + PartialEq> Order<C, P> {
                     if !self.answered.contains(conversation, sent.key) {
                         lane.awaited.push_back(sent.key);
                     }
+                    let reason = reason.clone();
                     effects.push(match first {
                         Some(awaited) => Effect::OrderBroken { commands, awaited },
-                        None => Effect::Refused { commands, reason: reason.clone() },
+                        None if sent.passes > 1 => Effect::InDoubt { commands },
+                        None => Effect::Refused { commands, reason },
                     });
                 }
                 for key in already {
@@ -414,6 +425,7 @@ fn submit_again<C: Clone, P: Clone, A, R>(
     for sent in &mut lane.unanswered {
         sent.place = Place { run: lane.run, n: lane.next };
         sent.passed_on = now;
+        sent.passes = sent.passes.saturating_add(1);
         lane.next += 1;
         effects.push(Effect::Forward {
             conversation: conversation.clone(),
@@ -487,6 +499,25 @@ mod tests {
 
         assert_eq!(places(&first), [(key(1), Place { run: 1, n: 0 })]);
         assert_eq!(places(&second), [(key(2), Place { run: 1, n: 1 })]);
+    }
+
+    #[test]
+    fn what_was_passed_on_twice_and_then_refused_for_now_may_be_stored_all_the_same() {
+        let mut session = Session::new();
+        session.send(1);
+        // The owner has stored it, and is gone with its verdict.
+        session.tick_after(limits::ANSWER_WITHIN);
+        session.send(2);
+
+        let refused = Verdict::Curable("unavailable");
+        let effects = session.verdict(Place { run: 2, n: 0 }, 1, refused);
+
+        let in_doubt = Effect::InDoubt { commands: vec![1] };
+        assert_eq!(effects, [in_doubt, Effect::OrderBroken { commands: vec![2], awaited: key(1) }]);
+        session.send(1);
+        let effects = session.verdict(Place { run: 3, n: 0 }, 1, refused);
+        let refused = Effect::Refused { commands: vec![1], reason: "unavailable" };
+        assert_eq!(effects, [refused], "this copy of it was passed on once");
     }
 
     #[test]

@@ -117,8 +117,12 @@ impl Writer {
         Ok(AppendOutcome::Stored(placed.collect()))
     }
 
-    /// Looks up which of these rows are stored, by index. Final only after [`Writer::claim`].
-    pub async fn find<P>(&self, rows: &[Row<P>]) -> Result<Vec<Stored>, StoreError> {
+    /// Looks up which of these rows, to which these ids were given, are stored, by index. Final only after [`Writer::claim`].
+    pub async fn find<P>(
+        &self,
+        rows: &[Row<P>],
+        ids: &[MessageId],
+    ) -> Result<Vec<Stored>, StoreError> {
         let day: Vec<i32> = rows.iter().map(|row| row.key.minted_at().day()).collect();
         let key: Vec<Uuid> = rows.iter().map(|row| row.key.uuid()).collect();
         let pair: Vec<i64> = rows.iter().map(|row| row.target.conversation().get()).collect();
@@ -140,7 +144,13 @@ impl Writer {
                     message_id: MessageId::from_store(get(row, "message_id")?),
                 };
                 let index = usize::try_from(index - 1).unwrap_or_default();
-                Ok(Stored { index, placed, hash: hash(get(row, "send_hash")?) })
+                let hash = hash(get(row, "send_hash")?);
+                Ok(Stored {
+                    index,
+                    placed,
+                    hash,
+                    is_own: ids.get(index) == Some(&placed.message_id),
+                })
             })
             .collect()
     }

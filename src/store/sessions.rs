@@ -292,7 +292,8 @@ pub async fn of_node(
     Ok(all)
 }
 
-/// At which runs of nodes but one sessions are or were last.
+/// At which runs of nodes but one sessions are or were last, of those whose leases are not over. Sessions of these users
+/// that decisions ended lately count as well.
 pub async fn nodes_of(
     pool: &Pool,
     but: NodeRun,

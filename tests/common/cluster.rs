@@ -96,6 +96,16 @@ impl Cluster {
 
     /// The same with options for each of the servers.
     pub async fn start_with(count: usize, options: Options) -> Self {
+        Self::start_each(count, options, async |_, options, _, _| options).await
+    }
+
+    /// The same with options that may differ from server to server: what comes later stands, so that each may be led to
+    /// the database and to Redis by a way of its own.
+    pub async fn start_each(
+        count: usize,
+        options: Options,
+        mut own: impl AsyncFnMut(usize, Options, &Postgres, &Redis) -> Options,
+    ) -> Self {
         let postgres = Postgres::start(&["max_connections=300"]).await;
         let redis = Redis::start().await;
         let folder = data_folder();
@@ -105,9 +115,11 @@ impl Cluster {
         if knows_redis(folder.path()) {
             options = options.env("ROOKERY__REDIS__URL", &redis.url());
         }
-        let mut members: Vec<_> = (0..count)
-            .map(|place| Member::launch(data_dir(folder.path(), place), &options))
-            .collect();
+        let mut members = Vec::new();
+        for place in 0..count {
+            let own = own(place, options.clone(), &postgres, &redis).await;
+            members.push(Member::launch(data_dir(folder.path(), place), &own));
+        }
         for member in &mut members {
             member.node.await_ready();
         }
@@ -245,6 +257,18 @@ impl Cluster {
         self.members[place] = member;
     }
 
+    /// Starts a server that has ended again, in its folder, on ports that are free, and waits for nothing.
+    pub fn relaunch(&mut self, place: usize) {
+        let former = &self.members[place];
+        assert!(!former.node.is_running(), "it runs");
+        self.members[place] = Member::launch(former.data_dir.clone(), &former.options);
+    }
+
+    /// Whether a server is ready by now.
+    pub fn is_ready(&mut self, place: usize) -> bool {
+        self.members[place].node.is_ready()
+    }
+
     /// Starts one more server and waits until it is ready; its place.
     pub fn join(&mut self) -> usize {
         let place = self.count();
@@ -252,6 +276,11 @@ impl Cluster {
         member.node.await_ready();
         self.members.push(member);
         place
+    }
+
+    /// What a server is called in the database.
+    pub fn id_of(&self, place: usize) -> i64 {
+        self.members[place].id()
     }
 
     /// A connection to the database.

@@ -139,6 +139,15 @@ impl Node {
         self.ready = Some((address("http="), address("tcp="), address("inside=")));
     }
 
+    /// Whether it is ready by now.
+    pub fn is_ready(&mut self) -> bool {
+        let has_said = || self.stdout.any(|line| line.starts_with("rookery ready "));
+        if self.ready.is_none() && has_said() {
+            self.await_ready();
+        }
+        self.ready.is_some()
+    }
+
     /// Runs a command of the program beside the server, with the same settings, to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         program(&self.data_dir).args(args).envs(self.env.clone()).output().unwrap()
@@ -272,6 +281,11 @@ impl Lines {
     /// All of them until now.
     pub fn text(&self) -> String {
         self.0.0.lock().unwrap().lines.join("\n")
+    }
+
+    /// Whether a line that fits has come.
+    pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.0.0.lock().unwrap().lines.iter().any(|line| fits(line))
     }
 
     /// The first line that fits, old ones included; `None` when the process closes its end first.

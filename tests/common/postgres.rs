@@ -1,6 +1,6 @@
 //! A PostgreSQL that is not the server's own, for tests of `database.url`; and a way into the one that is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,8 @@ impl Postgres {
         self.try_connect().await.unwrap()
     }
 
-    async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    /// The same, where it may be away.
+    pub async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let (client, connection) =
             tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
@@ -91,10 +92,28 @@ impl Postgres {
         self.child.wait().await.unwrap();
     }
 
-    /// Starts it after a pause, and waits until it takes connections.
+    /// Kills its first process, which takes the others with it; to be started again.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it after a pause or a kill, and waits until it takes connections.
     pub async fn start_again(&mut self) {
+        let since = Instant::now();
         self.child = Self::spawn(self.folder.path(), &self.args);
-        self.await_ready().await;
+        while self.try_connect().await.is_err() {
+            // While some of those that were killed with it still have its memory, it does not start.
+            if self.child.try_wait().unwrap().is_some() {
+                self.child = Self::spawn(self.folder.path(), &self.args);
+            }
+            assert!(since.elapsed() < GIVE_UP_AFTER, "the test's PostgreSQL does not start again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket_folder().join(".s.PGSQL.5432")
     }
 
     /// The folder of its socket.

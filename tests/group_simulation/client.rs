@@ -261,6 +261,9 @@ impl World {
                     assert_ne!(reason, Refusal::Moved, "told to a client");
                     self.answer(session, &commands, Answer::Curable);
                 }
+                order::Effect::InDoubt { commands } => {
+                    self.answer(session, &commands, Answer::Curable);
+                }
                 order::Effect::Refused { commands, reason } => {
                     self.answer(session, &commands, Answer::Final);
                     self.check_final(session, &commands, reason);

@@ -272,7 +272,7 @@ impl Store {
     pub fn find(&self, rows: &[Row<usize>]) -> Vec<Found> {
         let found = |(index, row): (usize, &Row<usize>)| {
             let Fate::Known { seq, hash, .. } = self.known(row)? else { return None };
-            Some(Found { index, placed: placed(seq), hash })
+            Some(Found { index, placed: placed(seq), hash, is_own: true })
         };
         rows.iter().enumerate().filter_map(found).collect()
     }

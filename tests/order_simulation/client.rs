@@ -192,6 +192,9 @@ impl World {
                     order::Effect::Refused { commands, reason } if reason.is_curable() => {
                         self.answer(session, &commands, Answer::Curable);
                     }
+                    order::Effect::InDoubt { commands } => {
+                        self.answer(session, &commands, Answer::Curable);
+                    }
                     order::Effect::Refused { commands, .. } => {
                         self.answer(session, &commands, Answer::Final);
                     }

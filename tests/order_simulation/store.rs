@@ -55,7 +55,7 @@ impl Store {
         let found = |(index, row): (usize, &Row<P>)| {
             let seq = self.seq(row.target.conversation(), row.sender, row.key)?;
             let hash = self.log(row.target.conversation())[seq - 1].hash;
-            Some(Found { index, placed: placed(seq), hash })
+            Some(Found { index, placed: placed(seq), hash, is_own: true })
         };
         rows.iter().enumerate().filter_map(found).collect()
     }

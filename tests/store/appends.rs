@@ -172,7 +172,7 @@ async fn a_claim_waits_for_the_statement_in_flight_and_then_finds_what_it_stored
         }
     );
     let [first, second] = rows;
-    let found = present.find(&[never_sent, second, first]).await.unwrap();
+    let found = present.find(&[never_sent, second, first], &[]).await.unwrap();
 
     let found: Vec<_> = found.iter().map(|found| (found.index, found.placed, found.hash)).collect();
     assert_eq!(found, [(1, placed[1], [7; 16]), (2, placed[0], [7; 16])]);

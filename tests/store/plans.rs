@@ -173,7 +173,7 @@ async fn the_hot_statements_read_no_table_from_end_to_end() {
     for (name, pair) in &peers {
         let rows: Vec<_> = peers.iter().map(|(_, pair)| base.row(alice, *pair)).collect();
         stored(&writer, &rows).await;
-        assert_eq!(writer.find(&rows).await.unwrap().len(), rows.len());
+        assert_eq!(writer.find(&rows, &[]).await.unwrap().len(), rows.len());
         let name = id(name);
         inbox::head(&pool, alice).await.unwrap();
         inbox::page(&pool, alice, InboxSeq::new(300), 50, 9999).await.unwrap();
@@ -262,7 +262,7 @@ async fn writers_that_were_opened_on_an_empty_database_read_no_table_from_end_to
         use_groups(&base, &writer, &raises, &mut all, alice, carol).await;
         let rows = [base.row(alice, pair), base.row(alice, pair)];
         stored(&writer, &rows).await;
-        assert_eq!(writer.find(&rows).await.unwrap().len(), 2);
+        assert_eq!(writer.find(&rows, &[]).await.unwrap().len(), 2);
         raises.raise(&[(key, Cursors { read: Seq::new(9), ..Cursors::default() })]).await.unwrap();
     };
     for _ in 0..10 {

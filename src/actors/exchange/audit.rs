@@ -33,8 +33,9 @@ impl Exchange {
             for node in known.nodes().iter().filter(|node| !before.contains(node)) {
                 tracing::info!(node = %node, "a node is there");
                 self.tell_everyone(*node);
-                // It may have been there all the time for itself, and have told everything already.
+                // It may have told who is there already, which was not taken from a node that was not known yet.
                 self.write(*node, &Letter::TellEveryone);
+                // It knows of everyone here by then, and may have known of nobody before.
                 self.write(*node, &Letter::RegisterAgain);
             }
             for node in before.iter().filter(|node| !known.has(**node)) {

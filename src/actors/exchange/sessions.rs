@@ -10,8 +10,8 @@ use crate::ids::{NodeRun, UserNo};
 use crate::limits;
 
 impl Exchange {
-    /// Tells all nodes which sessions of a user stand. Resolves when each of those that held one which does not has ended
-    /// it, or is gone: from then on no session that was ended acks anything.
+    /// Tells all nodes which sessions of a user stand. Resolves when each of the holders, whose leases the store said to be
+    /// running, has ended those which do not, or is gone: from then on no session that was ended acks anything.
     pub(in crate::actors) async fn decided(
         &self,
         user: UserNo,
@@ -34,12 +34,20 @@ impl Exchange {
             let decided = decided.clone();
             Letter::Decided { ticket: Some(ticket), user, decided }
         };
-        // A node that does not answer acks nothing once its lease is over, and others do not see it any more then.
-        while since.elapsed() < limits::LOSERS_ENDED_WITHIN
-            && self.node.peers().known().has(node)
-            && !self.done(node, limits::LOSER_ENDED_WITHIN, decide).await
-        {
+        let mut was_known = false;
+        while since.elapsed() < limits::LOSERS_ENDED_WITHIN {
+            if self.node.peers().known().has(node) {
+                was_known = true;
+                if self.done(node, limits::LOSER_ENDED_WITHIN, decide).await {
+                    return;
+                }
+            } else if was_known {
+                // Its lease is over, and it acks nothing any more.
+                return;
+            }
+            // The store may know it and this node not yet: it has just begun, and holds sessions all the same.
             self.node.look_at_owners();
+            tokio::time::sleep(limits::OWNERS_LOOKED_AT_EVERY).await;
         }
     }
 

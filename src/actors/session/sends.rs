@@ -14,7 +14,7 @@ use crate::actors::relay::GroupKey;
 use crate::actors::user::{self, Submit};
 use crate::actors::{errors, wire};
 use crate::domain::group::Authority;
-use crate::domain::intake::{Ack, Waiter};
+use crate::domain::intake::{Ack, Refusal, Waiter};
 use crate::domain::order::{self, Effect, Order, Place, Taken};
 use crate::ids::{ClientMsgId, Conversation};
 use crate::limits;
@@ -140,6 +140,11 @@ impl SessionActor {
             Effect::Refused { commands, reason } => {
                 for command in commands {
                     self.reply(command, Err(reason.clone()));
+                }
+            }
+            Effect::InDoubt { commands } => {
+                for command in commands {
+                    self.reply(command, Err(errors::of_refusal(Refusal::OutcomeUnknown)));
                 }
             }
             Effect::OrderBroken { commands, awaited } => {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use self::devices::{Admission, Devices};
 pub use self::devices::{Decided, Lost};
-use self::receipts::{Unreceived, WaitingReceipt};
+use self::receipts::{Told, Unreceived, WaitingReceipt};
 use crate::actors::asker::{SendVerdict, Submitter};
 use crate::actors::draft::Draft;
 use crate::actors::engine::{Engine, Shared};
@@ -276,6 +276,7 @@ pub struct UserActor {
     /// The numbers of groups in which the user has read lately.
     groups: HashMap<GroupId, ConversationNo>,
     unreceived: Unreceived,
+    told: Told,
     /// Requests that wait for the verdict on their send.
     requests: HashMap<SessionNo, oneshot::Sender<SendVerdict>>,
     tickets: u64,
@@ -311,6 +312,7 @@ impl UserActor {
                 receipts: HashMap::new(),
                 groups: HashMap::new(),
                 unreceived: Unreceived::default(),
+                told: Told::default(),
                 requests: HashMap::new(),
                 tickets: 0,
                 idle_since: Instant::now(),
@@ -552,6 +554,7 @@ impl Handler<EpochOver> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: EpochOver, ctx: &mut Self::Context) {
+        self.told = Told::default();
         self.decide(Input::EpochChanged, ctx);
     }
 }

@@ -64,6 +64,31 @@ impl Unreceived {
     }
 }
 
+/// How far the devices were told lately that cursors stand. What nodes say of them overtakes each other on the way.
+#[derive(Default)]
+pub(super) struct Told {
+    own: HashMap<ConversationNo, Cursors>,
+    peers: HashMap<ConversationNo, Cursors>,
+}
+
+impl Told {
+    /// How the cursors stood for the devices before they moved: not behind what these were told already.
+    fn before(
+        told: &mut HashMap<ConversationNo, Cursors>,
+        no: ConversationNo,
+        before: Cursors,
+        after: Cursors,
+    ) -> Cursors {
+        if told.len() >= limits::KNOWN_PEERS && !told.contains_key(&no) {
+            told.clear();
+        }
+        let last = told.entry(no).or_default();
+        let before = last.at_least(before);
+        *last = before.at_least(after);
+        before
+    }
+}
+
 /// A command that is answered when its cursor was written.
 pub(super) struct WaitingReceipt {
     ticket: u64,
@@ -247,9 +272,9 @@ impl UserActor {
                 self.answer_receipt(&receipt, outcome);
             }
         }
-        if let Ok(after) = moved.outcome
-            && after.read > moved.before.read
-        {
+        let Ok(after) = moved.outcome else { return };
+        let before = Told::before(&mut self.told.own, moved.conversation, moved.before, after);
+        if after.read > before.read {
             let event = Event::Read(ReadEvent::Cursor {
                 conversation: moved.of.clone(),
                 seq: after.read,
@@ -260,8 +285,9 @@ impl UserActor {
     }
 
     fn peer_cursors_moved(&mut self, moved: CursorsMoved) {
-        let CursorsMoved { reader, of: conversation, before, outcome, .. } = moved;
-        let Ok(after) = outcome else { return };
+        let CursorsMoved { conversation: no, reader, of: conversation, .. } = moved;
+        let Ok(after) = moved.outcome else { return };
+        let before = Told::before(&mut self.told.peers, no, moved.before, after);
         let delivered = |seq, by| Event::Delivered {
             conversation: conversation.clone(),
             seq,
@@ -285,5 +311,22 @@ impl UserActor {
         let Some(slot) = self.devices.get(receipt.session) else { return };
         let conversation = receipt.conversation.clone();
         slot.outlet.insist(ReceiptDone { command: receipt.command, conversation, outcome });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_late_of_a_cursor_is_not_told_again() {
+        let mut told = HashMap::new();
+        let no = ConversationNo::from_store(7);
+        let read = |seq| Cursors { read: Seq::new(seq), ..Cursors::default() };
+
+        assert_eq!(Told::before(&mut told, no, read(3), read(5)), read(3));
+        // One node wrote 4, another 5, and the word of the first was longer on its way.
+        assert_eq!(Told::before(&mut told, no, read(3), read(4)), read(5));
+        assert_eq!(Told::before(&mut told, no, read(5), read(6)), read(5));
     }
 }
