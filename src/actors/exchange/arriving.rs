@@ -102,7 +102,7 @@ impl Exchange {
             }
             Letter::TellEveryone => self.tell_everyone(from),
             Letter::Friends { users, events } => {
-                crate::actors::friends::moved_elsewhere(engine, users, events);
+                crate::actors::friends::moved_elsewhere(engine, users, *events);
             }
             Letter::OwnersMoved => self.node.look_at_owners(),
         }

@@ -59,7 +59,7 @@ pub(super) enum Letter {
     /// The receiver's word of who is there may have been lost.
     TellEveryone,
     /// These two are friends now, or are not any more; each is told so.
-    Friends { users: [UserNo; 2], events: [Event; 2] },
+    Friends { users: [UserNo; 2], events: Box<[Event; 2]> },
     /// Shards have moved.
     OwnersMoved,
 }

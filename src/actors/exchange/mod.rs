@@ -243,7 +243,7 @@ impl Exchange {
     /// Two users are friends now, or are not any more; their devices elsewhere are told so.
     pub(super) fn friends_moved(&self, users: [UserNo; 2], events: [Event; 2]) {
         if self.has_peers() {
-            self.write_to_all(&Letter::Friends { users, events });
+            self.write_to_all(&Letter::Friends { users, events: Box::new(events) });
         }
     }
 
