@@ -30,6 +30,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 /// What is missing is pulled when it has not come by itself.
 const PULL_AFTER: Duration = Duration::from_millis(200);
+/// How often it asks how others are, until that is true.
+const ASKS_EVERY: Duration = Duration::from_millis(200);
 const LOGIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a command was for.
@@ -497,21 +499,25 @@ impl Client {
 
 impl Client {
     /// Waits until its user was told the truth of all others, for as long as that may take, and takes down what it was
-    /// told; then asks.
+    /// told; then asks, again and again for as long as that.
     async fn look_at_others(&mut self, session: &mut Session) -> Result<(), End> {
         let truth = self.shared.truth.lock().unwrap().clone();
         let others: Vec<_> = truth.keys().filter(|user| **user != self.device.user).collect();
-        let since = Instant::now();
+        let (since, mut asked) = (Instant::now(), Instant::now());
         let mut is_asking = false;
         loop {
             let is_right = others.iter().all(|user| self.told.get(*user) == truth.get(*user));
             let is_waiting = session.asked.values().any(|it| matches!(it, Purpose::Presence));
-            if !is_waiting && (is_asking || is_right || since.elapsed() > self.shared.true_within) {
+            let is_over = is_right || since.elapsed() > self.shared.true_within;
+            if !is_waiting && is_over {
                 self.tell_seen(session, &others, is_asking);
                 if is_asking {
                     return Ok(());
                 }
-                is_asking = true;
+            }
+            let is_due = if is_asking { asked.elapsed() > ASKS_EVERY } else { is_over };
+            if !is_waiting && is_due {
+                (is_asking, asked) = (true, Instant::now());
                 let body = json!({"users": others});
                 session.ask("presence.get", body, Purpose::Presence).await?;
             }
