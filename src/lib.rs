@@ -28,7 +28,7 @@ macro_rules! sabotaged {
         $crate::sabotage::is($crate::sabotage::Fault::$fault)
     };
     (sql $statement:expr) => {
-        &$crate::sabotage::statement($statement)
+        &$crate::store::sabotage::statement($statement)
     };
 }
 #[cfg(not(feature = "sabotage"))]

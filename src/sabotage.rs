@@ -50,28 +50,3 @@ fn chosen() -> Option<Fault> {
     tracing::warn!(?fault, "this node is sabotaged");
     Some(*fault)
 }
-
-/// A statement as the fault of this process has it.
-pub(crate) fn statement(sql: &str) -> String {
-    let changes: &[(Fault, &str, &str)] = &[
-        (
-            Fault::NoEpochCheck,
-            "(o.shard, o.epoch) in (select shard, epoch from batch)",
-            "o.shard in (select shard from batch)",
-        ),
-        (Fault::KeyShare, "for share", "for key share"),
-        (Fault::DedupInMemory, "where d.day = p.day", "where false and d.day = p.day"),
-        (
-            Fault::DedupInMemory,
-            "select day, key, conversation_no, sender_no, seq, message_id, send_hash\n  from posts where",
-            "select day, key, conversation_no, sender_no, seq, message_id, send_hash\n  from posts where false and",
-        ),
-        (
-            Fault::FallingCursors,
-            "greatest(h.read, least(w.read, h.head))",
-            "case when w.read > 0 then least(w.read, h.head) else h.read end",
-        ),
-    ];
-    let own = changes.iter().filter(|(fault, ..)| is(*fault));
-    own.fold(sql.to_owned(), |sql, (_, right, wrong)| sql.replace(right, wrong))
-}
