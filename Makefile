@@ -1,6 +1,6 @@
 # The commands that this project is worked with. Each installs what it lacks; see CONTRIBUTING.md.
 
-.PHONY: run test chaos build bench-check fmt lint web
+.PHONY: run test chaos chaos-sabotage build bench-check fmt lint web
 
 # Arguments for the server: make run ARGS="--data-dir /tmp/rookery"
 ARGS ?=
@@ -17,6 +17,10 @@ SEED ?=
 
 chaos:
 	@scripts/chaos.sh $(MINUTES) $(SEED)
+
+# Whether the chaos run finds what was put in on purpose.
+chaos-sabotage:
+	@scripts/chaos-sabotage.sh $(FAULTS)
 
 build:
 	@scripts/build.sh

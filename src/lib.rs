@@ -18,6 +18,29 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(all(feature = "sabotage", not(debug_assertions)))]
+compile_error!("a build with faults on purpose is no release");
+
+/// Whether something is wrong on purpose here; false in every build without the feature `sabotage`.
+#[cfg(feature = "sabotage")]
+macro_rules! sabotaged {
+    ($fault:ident) => {
+        $crate::sabotage::is($crate::sabotage::Fault::$fault)
+    };
+    (sql $statement:expr) => {
+        &$crate::store::sabotage::statement($statement)
+    };
+}
+#[cfg(not(feature = "sabotage"))]
+macro_rules! sabotaged {
+    ($fault:ident) => {
+        false
+    };
+    (sql $statement:expr) => {
+        $statement
+    };
+}
+
 pub mod actors;
 pub mod app;
 pub mod bench;
@@ -31,5 +54,7 @@ pub mod ids;
 pub mod limits;
 mod net;
 pub mod protocol;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 pub mod store;
 pub mod tcp;

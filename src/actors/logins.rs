@@ -270,6 +270,11 @@ pub(super) async fn end_elsewhere(
             exchange.nodes()
         }
     };
+    if sabotaged!(EarlyWinner) {
+        let exchange = exchange.clone();
+        actix::spawn(async move { exchange.decided(user, decided, holders).await });
+        return;
+    }
     exchange.decided(user, decided, holders).await;
 }
 

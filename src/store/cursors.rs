@@ -79,7 +79,7 @@ impl CursorWriter {
     pub async fn new(client: Client) -> Result<Self, StoreError> {
         let failed = |error: tokio_postgres::Error| StoreError::of_read(&error);
         client.batch_execute(WRITER_OPENED).await.map_err(failed)?;
-        let raise = client.prepare(RAISE_CURSORS).await.map_err(failed)?;
+        let raise = client.prepare(sabotaged!(sql RAISE_CURSORS)).await.map_err(failed)?;
         let raise_groups = client.prepare(RAISE_GROUP_CURSORS).await.map_err(failed)?;
         Ok(Self { client, raise, raise_groups })
     }

@@ -32,6 +32,8 @@ pub mod nodes;
 pub mod pairs;
 pub mod presence;
 mod query;
+#[cfg(feature = "sabotage")]
+pub(crate) mod sabotage;
 pub mod sessions;
 pub mod shards;
 pub mod source;

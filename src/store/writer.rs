@@ -38,7 +38,7 @@ impl Writer {
         let fence = Fence::from_store(get(&row, "fence")?);
         let append_pairs = client.prepare(APPEND_PAIRS).await.map_err(failed)?;
         let find_sends = client.prepare(FIND_SENDS).await.map_err(failed)?;
-        let append_groups = client.prepare(APPEND_GROUPS).await.map_err(failed)?;
+        let append_groups = client.prepare(sabotaged!(sql APPEND_GROUPS)).await.map_err(failed)?;
         let change_group = client.prepare(CHANGE_GROUP).await.map_err(failed)?;
         let find_group_entries = client.prepare(FIND_GROUP_ENTRIES).await.map_err(failed)?;
         Ok(Self {

@@ -14,6 +14,7 @@ pub struct File {
 const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("limits", &[]),
+    ("sabotage", &[]),
     ("config", &["ids", "limits"]),
     ("protocol", &["ids", "limits"]),
     ("domain", &["ids", "limits"]),

@@ -30,6 +30,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 /// What is missing is pulled when it has not come by itself.
 const PULL_AFTER: Duration = Duration::from_millis(200);
+/// How often it asks how others are, until that is true.
+const ASKS_EVERY: Duration = Duration::from_millis(200);
 const LOGIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a command was for.
@@ -413,6 +415,14 @@ impl Client {
                 let phone = &self.phones[self.random.below(self.phones.len())];
                 session.ask("device.kick", json!({"device": phone}), Purpose::Other).await?;
             }
+            // An old receipt that was long on its way.
+            30 if log.users().is_some_and(|(one, other)| one != other) => {
+                let shown = session.shown.get(&log).map_or(0, |(shown, _)| *shown);
+                let conversation = log.name_for(&self.device.user);
+                let seq = 1 + self.random.below(shown.max(1) as usize);
+                let body = json!({"conversation": conversation, "seq": seq});
+                session.ask("message.read", body, Purpose::Other).await?;
+            }
             // The network is gone for a moment.
             29 if self.random.below(4) == 0 => return Err(End::Broken),
             _ => {}
@@ -497,21 +507,25 @@ impl Client {
 
 impl Client {
     /// Waits until its user was told the truth of all others, for as long as that may take, and takes down what it was
-    /// told; then asks.
+    /// told; then asks, again and again for as long as that.
     async fn look_at_others(&mut self, session: &mut Session) -> Result<(), End> {
         let truth = self.shared.truth.lock().unwrap().clone();
         let others: Vec<_> = truth.keys().filter(|user| **user != self.device.user).collect();
-        let since = Instant::now();
+        let (since, mut asked) = (Instant::now(), Instant::now());
         let mut is_asking = false;
         loop {
             let is_right = others.iter().all(|user| self.told.get(*user) == truth.get(*user));
             let is_waiting = session.asked.values().any(|it| matches!(it, Purpose::Presence));
-            if !is_waiting && (is_asking || is_right || since.elapsed() > self.shared.true_within) {
+            let is_over = is_right || since.elapsed() > self.shared.true_within;
+            if !is_waiting && is_over {
                 self.tell_seen(session, &others, is_asking);
                 if is_asking {
                     return Ok(());
                 }
-                is_asking = true;
+            }
+            let is_due = if is_asking { asked.elapsed() > ASKS_EVERY } else { is_over };
+            if !is_waiting && is_due {
+                (is_asking, asked) = (true, Instant::now());
                 let body = json!({"users": others});
                 session.ask("presence.get", body, Purpose::Presence).await?;
             }

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds faults into the server on purpose, one after the other, and shows whether the chaos run catches each of them within
+# five minutes, and by which rule. Ends with 1 when one was not caught.
+# usage: chaos-sabotage.sh [FAULT…], as `chaos-sabotage.sh early-winner`; all of them otherwise
+. "$(dirname "$0")/common.sh"
+
+all=()
+while read -r fault; do all+=("$fault"); done < <(sed -nE 's/^ +\("([a-z-]+)", Fault::.*/\1/p' src/sabotage.rs)
+[ $# -eq 0 ] || all=("$@")
+
+need_rust
+need_postgres
+need_redis
+cargo test --locked --features sabotage --test chaos_run --no-run
+
+missed=0
+for fault in "${all[@]}"; do
+  log="$LOGS/sabotage-$fault.log" from=$SECONDS
+  if ROOKERY_SABOTAGE="$fault" CHAOS_MINUTES=5 CHAOS_STOPS_AT_ONCE=true RUST_BACKTRACE=0 \
+    cargo test --locked --features sabotage --test chaos_run what_was_promised >"$log" 2>&1; then
+    say "$fault: NOT CAUGHT in $((SECONDS - from)) s"
+    missed=$((missed + 1))
+  else
+    rules=$(sed -nE 's/^seed [0-9]+: ([A-Z][A-Za-z]+): .*/\1/p' "$log" | sort -u | paste -sd ' ' -)
+    say "$fault: caught after $((SECONDS - from)) s, by ${rules:-nothing that it says; see $log}"
+  fi
+done
+[ "$missed" -eq 0 ]
