@@ -274,17 +274,15 @@ impl JournalActor {
         self.ids.clone_from(&ids);
         let no = self.no;
         let started = Instant::now();
-        let guess = (sabotaged!(AckBeforeCommit) || sabotaged!(GuessSuccess))
-            .then(|| as_if_stored(&rows, &ids))
-            .flatten();
         if sabotaged!(AckBeforeCommit)
-            && let Some(guess) = guess
+            && let Some(guess) = as_if_stored(&rows, &ids)
         {
             let statement = async move { drop(append(&writer, &rows, &ids).await) };
             ctx.spawn(statement.into_actor(self));
             ctx.notify(StatementEnded(guess));
             return;
         }
+        let guess = sabotaged!(GuessSuccess).then(|| as_if_stored(&rows, &ids)).flatten();
         let statement = async move {
             let append = append(&writer, &rows, &ids);
             let outcome = match tokio::time::timeout(limits::STATEMENT_WITHIN, append).await {
@@ -316,7 +314,7 @@ impl JournalActor {
                     actor.lose_writer();
                     Appended::Unknown
                 }
-                Err(StoreError::Unknown { .. }) if sabotaged!(GuessSuccess) && guess.is_some() => {
+                Err(StoreError::Unknown { .. }) if guess.is_some() => {
                     guess.unwrap_or(Appended::Unknown)
                 }
                 Err(StoreError::Unknown { waited }) => {
