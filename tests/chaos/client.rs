@@ -64,6 +64,9 @@ pub struct Client {
     /// What it wants to be said of its user, and what was confirmed.
     wanted: Option<String>,
     confirmed: Option<String>,
+    /// Whether it has said it once more since all that was wrong is over: what it said before without an answer may have
+    /// been written after what it said then.
+    has_said_again: bool,
     told: HashMap<String, Presence>,
 }
 
@@ -120,6 +123,7 @@ impl Client {
             written: 0,
             wanted: None,
             confirmed: None,
+            has_said_again: false,
             told: HashMap::new(),
         };
         (client, told)
@@ -474,6 +478,13 @@ impl Client {
             Phase::Talking => {}
             // Others still speak: what it has then is not all.
             Phase::Settling => self.tell(is_drained, false),
+            Phase::Settled if !self.has_said_again => {
+                self.has_said_again = true;
+                if self.wanted.is_some() {
+                    self.written += 1;
+                    self.wanted = Some(format!("status {}", self.written));
+                }
+            }
             Phase::Settled if has_all && !self.status.borrow().has_all => {
                 self.tell_position();
                 self.tell(true, true);
