@@ -69,7 +69,12 @@ fn sessions(node: &Node) -> usize {
 async fn ten_thousand_sockets_that_say_nothing_are_closed_and_their_memory_comes_back() {
     let limit = raise_open_files().unwrap();
     assert!(limit > SILENT as u64 + 500, "a process may open {limit} files here, which is too few");
-    let node = Node::start();
+    // As many as come, however fast.
+    let arrivals = ["PER_S", "BURST", "PER_ADDRESS_S"];
+    let options = arrivals.iter().fold(Options::default(), |options, which| {
+        options.env(&format!("ROOKERY__LIMITS__ARRIVALS_{which}"), "1000000")
+    });
+    let node = Node::start_with(options);
     let app = App::of(&node);
     let (mut alice, mut bob) = (app.raw("alice", "main").await, app.raw("bob", "main").await);
     let before = resident_kib(&node);
@@ -136,6 +141,40 @@ async fn connections_beyond_the_bound_are_turned_away_and_find_room_when_others_
     for mut raw in open {
         raw.ok("ping", json!({})).await;
     }
+}
+
+#[tokio::test]
+async fn who_comes_when_too_many_came_at_once_is_told_when_to_come_again() {
+    const BURST: usize = 3;
+    let options = Options::default()
+        .env("ROOKERY__LIMITS__ARRIVALS_PER_S", "1")
+        .env("ROOKERY__LIMITS__ARRIVALS_BURST", &BURST.to_string());
+    let node = Node::start_with(options);
+    let app = App::of(&node);
+    let mut alice = app.raw("alice", "main").await;
+
+    let (mut waits, mut taken) = (Vec::new(), 0);
+    // One a second comes in meanwhile.
+    while waits.len() < 10 {
+        let mut stream = TcpStream::connect(node.http()).await.unwrap();
+        stream.write_all(UPGRADE.as_bytes()).await.unwrap();
+        let mut heard = vec![0; 512];
+        let bytes = patience("an answer", stream.read(&mut heard)).await.unwrap();
+        let answer = String::from_utf8_lossy(&heard[..bytes]).into_owned();
+        if answer.starts_with("HTTP/1.1 101") {
+            taken += 1;
+            continue;
+        }
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        let after = answer.lines().find_map(|line| line.strip_prefix("retry-after: "));
+        waits.push(after.unwrap().parse::<u64>().unwrap());
+    }
+
+    assert!(taken + 1 >= BURST, "{taken} came in before the first was turned away");
+    assert!(waits.iter().all(|wait| (1..=20).contains(wait)), "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait != waits[0]), "all would come back at once: {waits:?}");
+    // Those who are in are not hindered.
+    alice.ok("ping", json!({})).await;
 }
 
 /// Opens a TCP connection, writes this, and reads until the server has closed its half.
