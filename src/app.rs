@@ -156,9 +156,10 @@ pub enum ServeError {
     /// The API key is not there.
     #[error("there is no API key {0}; `rookery api-key list` shows those that there are")]
     NoSuchApiKey(ApiKeyId),
-    /// A writer of messages, cursors, logins or presence has panicked; a fresh process starts from the store.
+    /// A writer of messages, cursors, logins or presence has panicked, or what carries letters between nodes has; a fresh
+    /// process starts from the store.
     #[error(
-        "a writer of messages, receipts, logins or presence has failed and the server cannot go on; start it again, and report what it logged"
+        "a writer of messages, receipts, logins or presence, or the bus between nodes, has failed and the server cannot go on; start it again, and report what it logged"
     )]
     WriterEnded,
     /// The system refused something that is always there.

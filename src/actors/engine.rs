@@ -366,6 +366,11 @@ impl Shared {
         SessionNo(self.sessions.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Something without which this node is of no use has ended by a fault of its own.
+    pub(super) fn failed(&self) {
+        self.writers.ended();
+    }
+
     /// Whether a device of the user is logged in, here or at another node.
     pub(super) fn is_online(&self, user: UserNo) -> bool {
         self.directory.is_online(user) || self.board.is_elsewhere(user)

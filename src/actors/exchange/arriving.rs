@@ -32,7 +32,8 @@ impl Exchange {
                     self.forget_gone(&mut told);
                 }
                 came = arrived.recv() => match came {
-                    None => return,
+                    // The node stops, or its bus has failed: deaf it would answer nobody and end no session that lost.
+                    None => return engine.shared().failed(),
                     Some(Arrived::Gap { from }) => self.gap(from),
                     Some(Arrived::Letter { from, payload }) => match Letter::decode(&payload) {
                         Ok(letter) => self.hear_one(&engine, &mut told, from, letter),
