@@ -231,8 +231,13 @@ async fn perform(
                     // Beside the next batch: those who held losers may take their time.
                     let ended = ends.into_iter().chain([own]);
                     let ended = ended.map(|(platform, device)| (user, platform, device));
-                    end_elsewhere(&pool, &directory, run, decided, ended.collect(), user).await;
-                    answer(waiting.ask, Ok(admitted));
+                    let are_out =
+                        end_elsewhere(&pool, &directory, run, decided, ended.collect(), user).await;
+                    // What was let in is let go of; its client comes again.
+                    answer(
+                        waiting.ask,
+                        are_out.then_some(admitted).ok_or_else(errors::unavailable),
+                    );
                 });
             }
             Entered::Moved if waiting.tries < limits::LOGIN_TRIES => {
@@ -252,8 +257,8 @@ fn was_in(request: &Request, facts: &Facts) -> bool {
     facts.known.iter().any(|known| same(known) && known.session == Session::In)
 }
 
-/// Has sessions that were ended by a decision end at the nodes that hold them; resolves when they ack nothing any more.
-/// `ended` are those that are waited for, all of one user.
+/// Has sessions that were ended by a decision end at the nodes that hold them; resolves when they ack nothing any more, or
+/// with false when that could not be made sure of in time. `ended` are those that are waited for, all of one user.
 pub(super) async fn end_elsewhere(
     pool: &Pool,
     directory: &Directory,
@@ -261,8 +266,8 @@ pub(super) async fn end_elsewhere(
     decided: Decided,
     ended: Vec<(UserNo, Platform, DeviceId)>,
     user: UserNo,
-) {
-    let Some(exchange) = directory.exchange_if_set() else { return };
+) -> bool {
+    let Some(exchange) = directory.exchange_if_set() else { return true };
     let holders = match bounded(sessions::nodes_of(pool, run, &ended)).await {
         Ok(holders) => holders.into_iter().map(|(_, node)| node).collect(),
         Err(error) => {
@@ -273,9 +278,9 @@ pub(super) async fn end_elsewhere(
     if sabotaged!(EarlyWinner) {
         let exchange = exchange.clone();
         actix::spawn(async move { exchange.decided(user, decided, holders).await });
-        return;
+        return true;
     }
-    exchange.decided(user, decided, holders).await;
+    exchange.decided(user, decided, holders).await
 }
 
 /// What a login comes to by the facts: what is to be written, or why it was refused.

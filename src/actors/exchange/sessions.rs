@@ -11,13 +11,14 @@ use crate::limits;
 
 impl Exchange {
     /// Tells all nodes which sessions of a user stand. Resolves when each of the holders, whose leases the store said to be
-    /// running, has ended those which do not, or is gone: from then on no session that was ended acks anything.
+    /// running, has ended those which do not, or is gone: from then on no session that was ended acks anything. False when
+    /// one of them neither answered in time nor is gone.
     pub(in crate::actors) async fn decided(
         &self,
         user: UserNo,
         decided: Decided,
         holders: Vec<NodeRun>,
-    ) {
+    ) -> bool {
         let known = self.node.peers().known();
         // Rows may be behind, and notices are rare and small.
         for node in known.nodes().iter().filter(|node| !holders.contains(node)) {
@@ -25,10 +26,11 @@ impl Exchange {
             self.write(*node, &Letter::Decided { ticket: None, user, decided });
         }
         let ending = holders.into_iter().map(|node| self.ended_at(node, user, &decided));
-        futures_util::future::join_all(ending).await;
+        let ended = futures_util::future::join_all(ending).await;
+        ended.into_iter().all(|has_ended| has_ended)
     }
 
-    async fn ended_at(&self, node: NodeRun, user: UserNo, decided: &Decided) {
+    async fn ended_at(&self, node: NodeRun, user: UserNo, decided: &Decided) -> bool {
         let since = Instant::now();
         let decide = |ticket| {
             let decided = decided.clone();
@@ -39,16 +41,18 @@ impl Exchange {
             if self.node.peers().known().has(node) {
                 was_known = true;
                 if self.done(node, limits::LOSER_ENDED_WITHIN, decide).await {
-                    return;
+                    return true;
                 }
             } else if was_known {
                 // Its lease is over, and it acks nothing any more.
-                return;
+                return true;
             }
             // The store may know it and this node not yet: it has just begun, and holds sessions all the same.
             self.node.look_at_owners();
             tokio::time::sleep(limits::OWNERS_LOOKED_AT_EVERY).await;
         }
+        tracing::warn!(%node, "a node that is there did not end sessions in time");
+        false
     }
 
     /// Another node tells which sessions of a user stand.
