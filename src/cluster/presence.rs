@@ -130,12 +130,23 @@ impl Board {
             }
             presence.told_by(node, devices, now);
         };
+        if of.is_none() {
+            // What was said there last it may have told nobody.
+            self.read_again(user);
+        }
         match of {
             Some((app, id)) => {
                 let mut entry = self.users.entry(user).or_insert_with(|| Entry::new(app, &id));
                 self.change(user, &mut entry, change);
             }
             None => self.rewrite(user, change),
+        }
+    }
+
+    /// Has the store be asked once more what a user with a device here says of themselves.
+    pub fn read_again(&self, user: UserNo) {
+        if self.users.get(&user).is_some_and(|entry| entry.presence.here().next().is_some()) {
+            lock(&self.unknown).push_back(user);
         }
     }
 

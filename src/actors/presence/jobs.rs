@@ -31,6 +31,7 @@ struct ListsRead {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct SaidNoted {
+    users: Vec<UserNo>,
     done: Vec<oneshot::Sender<()>>,
     outcome: Result<HashMap<UserNo, Profile>, StoreError>,
 }
@@ -101,7 +102,7 @@ impl Handler<ListsRead> for PresenceActor {
 impl Handler<SaidNoted> for PresenceActor {
     type Result = ();
 
-    fn handle(&mut self, SaidNoted { done, outcome }: SaidNoted, ctx: &mut Self::Context) {
+    fn handle(&mut self, SaidNoted { users, done, outcome }: SaidNoted, ctx: &mut Self::Context) {
         self.hearing.ended(outcome.as_ref().err());
         let now = self.now();
         if let Ok(profiles) = outcome {
@@ -113,6 +114,9 @@ impl Handler<SaidNoted> for PresenceActor {
                 // Whoever waited may be gone.
                 let _ = done.send(());
             }
+        } else {
+            // Some of it may have been written all the same.
+            users.into_iter().for_each(|user| self.board.read_again(user));
         }
         self.note_said(now, ctx);
     }
@@ -178,7 +182,8 @@ impl PresenceActor {
         let pool = self.pool.clone();
         let note = async move {
             let outcome = reads::bounded(presence::set(&pool, &all)).await;
-            SaidNoted { done, outcome }
+            let users = all.into_iter().map(|(user, _)| user).collect();
+            SaidNoted { users, done, outcome }
         };
         ctx.spawn(note.into_actor(self).map(|noted, _, ctx| ctx.notify(noted)));
     }
