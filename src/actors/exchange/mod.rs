@@ -170,12 +170,16 @@ impl Exchange {
                 }
             }
         }
+        self.write_entries(parts, |entries| Letter::Entries { entries });
+    }
+
+    fn write_entries<T>(&self, parts: HashMap<NodeRun, Vec<T>>, letter: impl Fn(Vec<T>) -> Letter) {
         for (node, entries) in parts {
             metrics::counter!("rookery_entries_to_nodes_total").increment(entries.len() as u64);
             let mut entries = entries.into_iter().peekable();
             while entries.peek().is_some() {
                 let part = entries.by_ref().take(limits::LETTER_ENTRIES).collect();
-                self.write(node, &Letter::Entries { entries: part });
+                self.write(node, &letter(part));
             }
         }
     }
@@ -188,14 +192,7 @@ impl Exchange {
                 parts.entry(node).or_default().push((user, entry.clone()));
             }
         }
-        for (node, entries) in parts {
-            metrics::counter!("rookery_entries_to_nodes_total").increment(entries.len() as u64);
-            let mut entries = entries.into_iter().peekable();
-            while entries.peek().is_some() {
-                let part = entries.by_ref().take(limits::LETTER_ENTRIES).collect();
-                self.write(node, &Letter::Inboxes { entries: part });
-            }
-        }
+        self.write_entries(parts, |entries| Letter::Inboxes { entries });
     }
 
     /// Tells a user's devices elsewhere of its own cursors.
