@@ -93,7 +93,16 @@ pub struct News {
     /// Whether no device is there.
     pub is_gone: bool,
     /// When others last saw the user, if they see them offline since now.
-    pub left: Option<UnixMs>,
+    pub left: Option<Left>,
+}
+
+/// Since when one who left is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// When others saw the user last.
+    pub seen: UnixMs,
+    /// Whether it is for this node to note it.
+    pub is_ours_to_note: bool,
 }
 
 /// What others see of a user.
@@ -348,8 +357,8 @@ impl Board {
         let ahead = std::mem::take(ahead);
         if before.others != is_now.others || ahead.others {
             // The node where they were notes it, and one that has noted more than is true notes nothing false.
-            let left = presence.last_seen().filter(|_| *was_here);
-            news.left = left.filter(|_| friend.front().is_none());
+            let left = presence.last_seen().filter(|_| friend.front().is_none());
+            news.left = left.map(|seen| Left { seen, is_ours_to_note: *was_here });
             news.others = Some(SeenByOthers { friend, stranger });
         }
         news.own = (before.own != is_now.own || ahead.own).then_some(own);

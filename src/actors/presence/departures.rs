@@ -25,6 +25,11 @@ impl Departures {
         self.unstored.insert(user, seen);
     }
 
+    /// A user left another node, which tells the store.
+    pub(super) fn left_elsewhere(&mut self, user: UserNo, now: Instant) {
+        self.keep(user, now);
+    }
+
     /// Whether somebody may still look for this user on the board, in vain if it were not there.
     pub(super) fn holds(&self, user: UserNo) -> bool {
         self.unstored.contains_key(&user) || self.kept_until.contains_key(&user)
@@ -42,15 +47,19 @@ impl Departures {
 
     /// The store has these. Who asks may have begun to read it before, so they are held for as long as that may take.
     pub(super) fn stored(&mut self, users: Vec<(UserNo, UnixMs)>, now: Instant) {
-        let until = now + limits::PRESENCE_KEPT;
         for (user, seen) in users {
             // One who left again meanwhile did so later, which the store does not have yet.
             if self.unstored.get(&user) == Some(&seen) {
                 self.unstored.remove(&user);
             }
-            self.kept_until.insert(user, until);
-            self.ends.push_back((until, user));
+            self.keep(user, now);
         }
+    }
+
+    fn keep(&mut self, user: UserNo, now: Instant) {
+        let until = now + limits::PRESENCE_KEPT;
+        self.kept_until.insert(user, until);
+        self.ends.push_back((until, user));
     }
 
     /// The next user who need not be held any more.
@@ -94,6 +103,17 @@ mod tests {
         assert!(departures.holds(BOB));
         assert_eq!(departures.next_over(start + limits::PRESENCE_KEPT), Some(BOB));
         assert!(!departures.holds(BOB));
+    }
+
+    #[test]
+    fn who_left_another_node_is_held_until_that_has_told_the_store() {
+        let mut departures = Departures::default();
+        let start = Instant::now();
+        departures.left_elsewhere(BOB, start);
+
+        assert!(departures.holds(BOB));
+        assert!(departures.unstored(9).is_empty(), "the other node notes it");
+        assert_eq!(departures.next_over(start + limits::PRESENCE_KEPT), Some(BOB));
     }
 
     #[test]

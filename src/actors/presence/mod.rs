@@ -31,7 +31,7 @@ use super::outlet::Outlet;
 use super::reads;
 use super::registry::Directory;
 use crate::cluster::node::Node;
-use crate::cluster::presence::{Board, News};
+use crate::cluster::presence::{Board, Left, News};
 use crate::domain::intake::SessionNo;
 use crate::domain::presence::Now;
 use crate::ids::{AppId, UserId, UserNo};
@@ -325,7 +325,8 @@ impl PresenceActor {
                 self.tell(Change::new(user, app, id, others));
             }
             match left {
-                Some(seen) => self.departures.left(user, seen),
+                Some(Left { seen, is_ours_to_note: true }) => self.departures.left(user, seen),
+                Some(_) => self.departures.left_elsewhere(user, now.at),
                 None if is_gone && !self.departures.holds(user) => self.board.forget(user),
                 None => {}
             }
