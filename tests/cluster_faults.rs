@@ -22,6 +22,7 @@ use common::groups::{follow, to_group, whole_log};
 use common::presence::{befriend, get_one, told};
 use crew::{Crew, group};
 use futures_util::future::join_all;
+use rookery::client::Update;
 use rookery::client::raw::Parted;
 use rookery::ids::ClientMsgId;
 use rookery::protocol::{Content, Platform};
@@ -310,12 +311,18 @@ async fn a_node_that_is_stopped_hands_its_groups_over_at_once_and_tells_its_clie
     println!("the longest wait for an ack was {longest:?}");
     assert_eq!(patience("the end of a session", carol.closed()).await, 4001);
     assert_eq!(cluster.await_end(owner).code(), Some(0));
-    assert_eq!(cluster.shares(&database).await[owner], 0, "it hands all of them over");
+    let shares = cluster.shares(&database).await;
+    assert_eq!(shares[owner], 0, "it hands all of them over");
+    assert_eq!(shares.iter().sum::<usize>(), 1024, "and is given none while it leaves");
 
     // Its client goes on elsewhere, and misses nothing.
-    let mut carol = cluster.raw(other, "carol", "c").await;
+    let mut carol = cluster.user(other, "carol").await;
     probe.ok("message.send", text("carol", key(), "welcome")).await;
-    assert_eq!(event_soon(&mut carol, "message.new").await["content"]["type"], "text");
+    let is_welcomed = |update: &Update| match update {
+        Update::Received(message) => (message.conversation == with("alice")).then_some(()),
+        _ => None,
+    };
+    soon("a message", carol.first("a message", is_welcomed)).await;
     within(SOON, "acks", crew.go_on()).await;
     crew.account(&mut probe, sent).await;
 }

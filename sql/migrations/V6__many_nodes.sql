@@ -2,6 +2,8 @@
 
 -- The incarnation for which that was done last; null once the node is there again.
 alter table nodes add column buried bigint;
+-- Whether the node is about to go: it keeps its lease until its sessions have left, and is given no shard.
+alter table nodes add column is_leaving boolean not null default false;
 
 -- Does for one node whose lease is over what it can no longer do: fences its writers, so that nothing which it still has in
 -- hand is stored, notes when its users were last seen, and ends their sessions, some users at a time. None while the

@@ -8,7 +8,7 @@ with s as (
 )
 select n.node, n.incarnation, n.number,
        (extract(epoch from n.lease_until - clock_timestamp()))::double precision as lease_left_s,
-       n.buried is not distinct from n.incarnation as is_buried,
+       n.buried is not distinct from n.incarnation as is_buried, n.is_leaving,
        coalesce(s.sessions, 0) as sessions, coalesce(o.shards, 0) as shards, o.lowest, o.highest
 from nodes n
 left join s on s.node = n.node

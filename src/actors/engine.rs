@@ -329,12 +329,7 @@ impl Engine {
     pub async fn drain(&self) {
         match tokio::time::timeout(limits::CLOSE_WITHIN, self.shared.node.hand_over()).await {
             Ok(Ok(0)) => {}
-            Ok(Ok(given)) => {
-                tracing::info!(given, "shards were handed over");
-                if let Some(exchange) = self.shared.directory.exchange() {
-                    exchange.owners_moved();
-                }
-            }
+            Ok(Ok(given)) => tracing::info!(given, "shards were handed over"),
             // Others claim them when the lease is over.
             Ok(Err(error)) => tracing::warn!(%error, "shards could not be handed over"),
             Err(_) => tracing::warn!("shards could not be handed over in time"),
@@ -351,6 +346,9 @@ impl Engine {
             }
         };
         let _ = tokio::time::timeout(limits::CLOSE_WITHIN, empty).await;
+        if let Some(exchange) = self.shared.directory.exchange() {
+            exchange.say_farewell();
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

@@ -138,6 +138,7 @@ fn node(node: &NodeStatus) -> Value {
         "incarnation": node.run.incarnation.get(),
         "number": node.number,
         "there": node.is_there(),
+        "leaving": node.is_there() && node.is_leaving,
         "fenced": !node.is_there() && node.is_buried,
         "lease_left_s": tenths(node.lease_left_s),
         "sessions": node.sessions,
@@ -184,7 +185,9 @@ fn table(nodes: &[NodeStatus]) -> String {
 fn row(node: &NodeStatus) -> [String; 8] {
     let left_s = node.lease_left_s;
     let (state, lease) = match (node.is_there(), node.is_buried) {
-        (true, _) => ("there", format!("{left_s:.1} s left")),
+        (true, _) => {
+            (if node.is_leaving { "leaving" } else { "there" }, format!("{left_s:.1} s left"))
+        }
         (false, true) => ("gone, fenced", format!("over for {:.0} s", -left_s)),
         (false, false) => ("gone", format!("over for {:.0} s", -left_s)),
     };
@@ -220,6 +223,7 @@ mod tests {
             number: Some(0),
             lease_left_s,
             is_buried: true,
+            is_leaving: false,
             sessions: 12,
             shards,
             epochs,

@@ -53,6 +53,8 @@ pub struct Node {
     number: i16,
     /// Wakes the keeper to look who owns what.
     look: Notify,
+    /// Woken when shards were given to other nodes.
+    given: Notify,
     /// How often the lease had run out when it was renewed.
     lapses: watch::Sender<u64>,
     /// Up to which of these it was looked what others did meanwhile.
@@ -116,6 +118,7 @@ impl Node {
             peers,
             number: joined.number,
             look: Notify::new(),
+            given: Notify::new(),
             lapses: watch::Sender::new(0),
             lapses_seen: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
@@ -162,6 +165,11 @@ impl Node {
         self.look.notify_one();
     }
 
+    /// Resolves when shards were given to other nodes, whose first look at them may be seconds away.
+    pub async fn gave_shards(&self) {
+        self.given.notified().await;
+    }
+
     /// How often the lease had run out when it was renewed, and when that happens again. Until [`Node::lapse_was_seen`] the
     /// lease does not count.
     pub fn lapses(&self) -> watch::Receiver<u64> {
@@ -174,23 +182,31 @@ impl Node {
         self.lapses_seen.fetch_max(lapse, Ordering::AcqRel);
     }
 
-    /// Gives all shards to other nodes, if there are any, and claims none from now on. Returns how many were given.
+    /// Gives all shards to other nodes, if there are any, and takes none from now on. Returns how many were given.
     pub async fn hand_over(&self) -> Result<usize, StoreError> {
         self.is_leaving.store(true, Ordering::Release);
         if !self.shares() {
             return Ok(0);
         }
         let client = self.connector.open().await?;
+        in_time(nodes::announce_leaving(&client, self.run())).await?;
+        self.give_all(&client).await
+    }
+
+    async fn give_all(&self, client: &Client) -> Result<usize, StoreError> {
         let mut given = 0;
         loop {
             let most = limits::SHARDS_GIVEN_AT_ONCE;
-            let now = in_time(shards::hand_over(&client, self.run(), 0, most)).await?;
+            let now = in_time(shards::hand_over(client, self.run(), 0, most)).await?;
             given += now;
             if now < most {
                 break;
             }
         }
-        look(&client, self.run(), &self.ownership, &self.peers).await?;
+        if given > 0 {
+            look(client, self.run(), &self.ownership, &self.peers).await?;
+            self.given.notify_one();
+        }
         Ok(given)
     }
 
@@ -359,13 +375,20 @@ impl Node {
                 break;
             }
         }
-        if self.shares() && !self.is_leaving.load(Ordering::Acquire) {
+        if !self.shares() {
+            return Ok(());
+        }
+        if self.is_leaving.load(Ordering::Acquire) {
+            // Another may have been about to give us some when we announced that we leave.
+            self.give_all(client).await?;
+        } else {
             let most = limits::SHARDS_SHARED_AT_ONCE;
             let held_for = limits::LEASE_RENEWED_EVERY;
             let given = shards::share(client, self.run(), held_for, most).await?;
             if given > 0 {
                 tracing::info!(given, "shards were given to a node that has fewer");
                 look(client, self.run(), &self.ownership, &self.peers).await?;
+                self.given.notify_one();
             }
         }
         Ok(())

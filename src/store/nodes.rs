@@ -17,6 +17,7 @@ const LOCK_NODES: &str = include_str!("../../sql/queries/lock_nodes.sql");
 const FREE_NODE_NUMBERS: &str = include_str!("../../sql/queries/free_node_numbers.sql");
 const JOIN_NODE: &str = include_str!("../../sql/queries/join_node.sql");
 const RENEW_LEASE: &str = include_str!("../../sql/queries/renew_lease.sql");
+const ANNOUNCE_LEAVING: &str = include_str!("../../sql/queries/announce_leaving.sql");
 const LEAVE_NODES: &str = include_str!("../../sql/queries/leave_nodes.sql");
 const LIVE_NODES: &str = include_str!("../../sql/queries/live_nodes.sql");
 const BURY_DEAD_NODE: &str = include_str!("../../sql/queries/bury_dead_node.sql");
@@ -114,6 +115,16 @@ pub async fn live(client: &Client, but: NodeId) -> Result<Vec<NodeRun>, StoreErr
         })
     };
     rows.iter().map(run).collect()
+}
+
+/// Notes that a node is about to go: from then on others give it no shards.
+pub async fn announce_leaving(client: &Client, run: NodeRun) -> Result<(), StoreError> {
+    let (node, incarnation) = (run.node.get(), run.incarnation.get());
+    client
+        .execute(ANNOUNCE_LEAVING, &[&node, &incarnation])
+        .await
+        .map_err(|error| StoreError::of_read(&error))?;
+    Ok(())
 }
 
 /// Ends a node's lease.

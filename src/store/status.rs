@@ -53,6 +53,8 @@ pub struct NodeStatus {
     pub lease_left_s: f64,
     /// Whether another node has done what was left to do for it when it was gone.
     pub is_buried: bool,
+    /// Whether it is about to go, and is given no shards.
+    pub is_leaving: bool,
     /// Sessions that are in there.
     pub sessions: i64,
     /// Shards that it owns.
@@ -136,6 +138,7 @@ fn node(row: &Row) -> Result<NodeStatus, StoreError> {
         number: get(row, "number")?,
         lease_left_s: get(row, "lease_left_s")?,
         is_buried: get(row, "is_buried")?,
+        is_leaving: get(row, "is_leaving")?,
         sessions: get(row, "sessions")?,
         shards: get(row, "shards")?,
         epochs: epochs.0.zip(epochs.1),

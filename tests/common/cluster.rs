@@ -321,7 +321,8 @@ impl Cluster {
         self.members.iter().map(|member| share(member) as usize).collect()
     }
 
-    /// Waits until no shard has changed hands for longer than nodes take from one look at them to the next.
+    /// Waits until each server that runs has shards, and none has changed hands for longer than nodes take from one look at
+    /// them to the next.
     pub async fn await_settled(&self) {
         let database = self.database().await;
         let settled_after = limits::LEASE_RENEWED_EVERY + Duration::from_secs(1);
@@ -329,7 +330,9 @@ impl Cluster {
         let (mut shares, mut since) = (Vec::new(), Instant::now());
         while since.elapsed() < settled_after {
             let now = self.shares(&database).await;
-            if now != shares {
+            let is_without =
+                |(member, share): (&Member, &usize)| *share == 0 && member.node.is_running();
+            if now != shares || self.members.iter().zip(&now).any(is_without) {
                 (shares, since) = (now, Instant::now());
             }
             assert!(began.elapsed() < 2 * SPREAD_WITHIN, "shards go on changing hands: {shares:?}");

@@ -106,6 +106,9 @@ impl Exchange {
                 crate::actors::friends::moved_elsewhere(engine, users, *events);
             }
             Letter::OwnersMoved => self.node.look_at_owners(),
+            Letter::Farewell => {
+                self.silent.insert(from);
+            }
         }
     }
 

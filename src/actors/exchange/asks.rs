@@ -143,6 +143,8 @@ impl Exchange {
             None => ownership.count() > 0,
         };
         if !is_ours {
+            // Unless it was given to us a moment ago.
+            self.node.look_at_owners();
             self.write(from, &Letter::NotOwner { ticket });
             return;
         }

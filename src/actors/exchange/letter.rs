@@ -62,6 +62,8 @@ pub(super) enum Letter {
     Friends { users: [UserNo; 2], events: Box<[Event; 2]> },
     /// Shards have moved.
     OwnersMoved,
+    /// The sender goes: it owns nothing, nobody is there, and it answers nothing any more.
+    Farewell,
 }
 
 /// What is asked of a group.

@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use deadpool_postgres::Pool;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -58,6 +58,8 @@ pub struct Exchange {
     /// Rounds of telling who is here that were begun, and those that all have heard.
     rounds: AtomicU64,
     rounds_heard: watch::Sender<u64>,
+    /// Nodes that did not answer the last time, or said that they go.
+    silent: DashSet<NodeRun>,
     /// Wakes the audit.
     doubt: Notify,
 }
@@ -83,6 +85,7 @@ impl Exchange {
             registered: DashMap::new(),
             rounds: AtomicU64::new(0),
             rounds_heard: watch::Sender::new(0),
+            silent: DashSet::new(),
             doubt: Notify::new(),
         })
     }
@@ -101,6 +104,8 @@ impl Exchange {
         last.spawn(async move { exchange.follow_peers().await });
         let exchange = self.clone();
         last.spawn(async move { exchange.tell_who_is_here().await });
+        let exchange = self.clone();
+        last.spawn(async move { exchange.tell_owners_moved().await });
         let exchange = self.clone();
         last.spawn(async move { exchange.audit().await });
         let exchange = self.clone();
@@ -244,8 +249,17 @@ impl Exchange {
         }
     }
 
-    /// Shards were handed over: whoever has something for their groups asks their new owners.
-    pub(super) fn owners_moved(&self) {
-        self.write_to_all(&Letter::OwnersMoved);
+    /// Nobody is here any more, and the node goes: no other waits for it.
+    pub(super) fn say_farewell(&self) {
+        self.write_to_all(&Letter::Farewell);
+    }
+
+    /// Tells when shards were given to other nodes, so that they and whoever has something for their groups look at once,
+    /// for as long as it is polled.
+    async fn tell_owners_moved(&self) {
+        loop {
+            self.node.gave_shards().await;
+            self.write_to_all(&Letter::OwnersMoved);
+        }
     }
 }

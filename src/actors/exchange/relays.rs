@@ -125,6 +125,8 @@ impl Exchange {
     /// Another node has members of groups that are owned here.
     pub(super) fn register_for(&self, from: NodeRun, ticket: Ticket, groups: &[ConversationNo]) {
         if groups.iter().any(|no| self.node.ownership().epoch_of(Shard::of(*no)).is_none()) {
+            // Unless they were given to us a moment ago.
+            self.node.look_at_owners();
             // Not answered: it registers with whoever owns them, as soon as it knows who that is.
             self.write(from, &Letter::OwnersMoved);
             return;

@@ -3,7 +3,7 @@
 //! One round is under way at a time, and what came meanwhile goes with the next. A login waits for a round that names its
 //! user, so that from then on every node knows where to send what is new in that inbox.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -48,19 +48,18 @@ impl Exchange {
 
     /// Tells who came and who left, for as long as it is polled.
     pub(super) async fn tell_who_is_here(&self) {
-        let mut silent: HashSet<NodeRun> = HashSet::new();
         loop {
             self.board.untold().await;
             let round = self.rounds.fetch_add(1, Ordering::AcqRel) + 1;
             let users = self.board.take_untold();
             let known = self.node.peers().known();
-            silent.retain(|node| known.has(*node));
+            self.silent.retain(|node| known.has(*node));
             if !users.is_empty() {
                 let users: Vec<Whereabouts> =
                     users.into_iter().map(|user| self.board.whereabouts(user)).collect();
                 let telling = known.nodes().iter().map(|node| {
                     // One that did not answer the last time does not hold up all others again.
-                    let is_silent = silent.contains(node);
+                    let is_silent = self.silent.contains(node);
                     let within = if is_silent { SILENT_WITHIN } else { limits::HEARD_WITHIN };
                     let telling = users.chunks(limits::LETTER_USERS).map(|users| {
                         let here = |ticket| Letter::Here { ticket, users: users.to_vec() };
@@ -71,12 +70,12 @@ impl Exchange {
                 });
                 for (node, has_heard) in futures_util::future::join_all(telling).await {
                     if has_heard {
-                        silent.remove(&node)
+                        self.silent.remove(&node);
                     } else {
                         // What it wrote for those who came meanwhile did not come here.
                         self.doubt.notify_one();
-                        silent.insert(node)
-                    };
+                        self.silent.insert(node);
+                    }
                 }
             }
             self.rounds_heard.send_replace(round);
