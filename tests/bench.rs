@@ -110,6 +110,47 @@ fn a_given_server_is_measured_more_than_once_and_goes_on() {
 }
 
 #[test]
+fn several_nodes_are_measured_and_messages_cross_them() {
+    let temporary = temporary();
+    let small = ["one-to-one", "--users", "8", "--duration", "1", "--json", "--nodes", "2"];
+
+    let output = bench(temporary.path(), &small);
+
+    let proof = only(&proven(&output)).proof;
+    assert!(proof.acked > 0);
+    assert_eq!(proof.acked, proof.deliveries);
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_node_that_dies_loses_nobody_and_the_others_go_on() {
+    let temporary = temporary();
+    let small = ["storm", "--users", "60", "--talkers", "6", "--duration", "1", "--json"];
+
+    let output = bench(temporary.path(), &[&small[..], &["--nodes", "2"]].concat());
+
+    let report = proven(&output);
+    assert!(report.figure("storm.back_s").unwrap().value > 0.0);
+    assert!(report.figure("storm.others_rate").unwrap().value > 0.0);
+    assert_eq!(only(&report).latencies[0].count, 60);
+}
+
+#[test]
+fn what_cannot_be_measured_on_several_nodes_says_so() {
+    let temporary = temporary();
+
+    let alone = bench(temporary.path(), &["logins", "--nodes", "3"]);
+    let elsewhere = ["one-to-one", "--nodes", "3", "--server", "127.0.0.1:8800"];
+    let elsewhere = bench(temporary.path(), &elsewhere);
+    let one = bench(temporary.path(), &["storm", "--nodes", "1"]);
+
+    assert_refused(&alone, "leave out --nodes");
+    assert_refused(&elsewhere, "--nodes is for servers that are started here");
+    assert_refused(&one, "at least two");
+}
+
+#[test]
 fn a_message_to_many_is_read_by_each_of_them_once() {
     let temporary = temporary();
 

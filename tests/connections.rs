@@ -127,7 +127,7 @@ async fn connections_beyond_the_bound_are_turned_away_and_find_room_when_others_
     }
 
     let refused = rookery::client::raw::Connection::open(app.address()).await;
-    assert!(matches!(refused, Err(OpenError::Refused(503))), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Refused { status: 503, .. })), "{refused:?}");
     let mut stream = TcpStream::connect(node.tcp()).await.unwrap();
     assert_eq!(patience("the end", stream.read(&mut [0])).await.unwrap_or_default(), 0);
 

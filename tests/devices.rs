@@ -189,7 +189,7 @@ async fn the_handshake_takes_the_subprotocol_and_the_origins_that_it_should() {
     let app = App::of(&node);
     let open = async |opening: Opening| match Connection::open_with(app.address(), &opening).await {
         Ok(_) => 101,
-        Err(OpenError::Refused(status)) => status,
+        Err(OpenError::Refused { status, .. }) => status,
         Err(error) => panic!("{error}"),
     };
     let asking = |subprotocol: Option<&str>| Opening {

@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it: a [`target::Target`] is opened, a workload of [`workload`] is run against it with the
 //! clients of [`load`], [`verify`] reads the histories back, and what it has to say goes out as a [`figure::Report`].
 
+pub mod cluster;
 pub mod compare;
 pub mod errors;
 pub mod figure;
@@ -29,7 +30,7 @@ use self::raw::websocket;
 use self::target::Target;
 use self::workload::append::Append;
 use self::workload::{
-    Run, append, fanout, groups, idle, logins, one_to_one, presence, rest, slow_reader,
+    Run, append, fanout, groups, idle, logins, one_to_one, presence, rest, slow_reader, storm,
 };
 use crate::app::alone;
 use crate::store::child;
@@ -41,6 +42,10 @@ pub fn run(bench: &Bench) -> Result<ExitCode, BenchError> {
     if let Workload::BareServer = bench.workload {
         websocket::serve().map_err(BenchError::system("the bare server"))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if bench.common.nodes.is_some() && !bench.workload.takes_nodes() {
+        let message = "this is measured on one node; leave out --nodes";
+        return Err(BenchError::Options(message.to_owned()));
     }
     // One thread: what it does for a message is a fraction of what the server does, and the rest of the machine is the
     // server's.
@@ -111,7 +116,10 @@ async fn measured(workload: &Workload, common: &Common) -> Result<WorkloadReport
         Workload::Idle(_) => &[target::SMALL_PAGES],
         _ => &[],
     };
-    let mut target = Target::open(common, env).await?;
+    let mut target = match workload {
+        Workload::Storm(_) => storm::open(common).await?,
+        _ => Target::open(common, env).await?,
+    };
     let report = tokio::select! {
         report = measure(workload, common, &mut target) => report,
         stopped = stop_asked() => Err(stopped),
@@ -151,6 +159,7 @@ async fn measure(
         Workload::SlowReader(options) => {
             slow_reader::run(&Run::new(common, target)?, options).await
         }
+        Workload::Storm(options) => storm::run(common, target, options).await,
         Workload::Rest(options) => rest::run(&Run::new(common, target)?, options).await,
         Workload::Presence(options) => presence::run(&Run::new(common, target)?, options).await,
         // These start an own server again on the way.

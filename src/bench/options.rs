@@ -16,6 +16,7 @@ use super::workload::one_to_one::OneToOne;
 use super::workload::presence::Presence;
 use super::workload::rest::Rest;
 use super::workload::slow_reader::SlowReader;
+use super::workload::storm::Storm;
 use crate::client::raw::Transport;
 use crate::protocol::codec::Codec;
 
@@ -66,7 +67,9 @@ pub enum Workload {
     Rest(Rest),
     /// Users who change their status, and friends online who are told.
     Presence(Presence),
-    /// All of them with their defaults, in one report.
+    /// A node of several dies, and its users come back at the others, whose users go on talking.
+    Storm(Storm),
+    /// All of them that need one node, with their defaults, in one report.
     All,
     /// All of them, compared with a report that was kept: ratios to raw limits and bytes, no times.
     Check(Check),
@@ -95,6 +98,11 @@ impl Workload {
             Self::All | Self::Check(_) => ALL.into_iter().map(Self::usual).collect(),
             one => Ok(vec![one.clone()]),
         }
+    }
+
+    /// Whether it can be measured on several nodes.
+    pub fn takes_nodes(&self) -> bool {
+        matches!(self, Self::OneToOne(_) | Self::Groups(_) | Self::Fanout(_) | Self::Storm(_))
     }
 
     /// The workload of this name with its defaults.
@@ -154,6 +162,10 @@ pub struct Common {
         hide_env_values = true
     )]
     pub secret: Option<String>,
+    /// Nodes of an own server, on one PostgreSQL and one Redis that are started for the run; users are at them in turn, so that
+    /// those who write to each other are at different ones. For one-to-one, groups, fanout and storm.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub nodes: Option<u32>,
     /// For how many seconds each stretch is measured.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub duration: Option<u64>,

@@ -6,14 +6,17 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::cluster::{DATABASE_URL, Shared};
 use super::errors::BenchError;
 use super::load::http::Http;
 use super::load::link::Way;
 use super::meter;
 use super::options::Common;
+use super::progress::Progress;
 use crate::app::{self, commands};
 use crate::client::raw::Transport;
 use crate::config::{self, Settings, Sources};
@@ -63,6 +66,9 @@ pub struct Target {
     pub store: Option<Store>,
     secret: String,
     own: Option<Own>,
+    /// Of a cluster, of which this is the first node: the others, and what they share.
+    others: Vec<Target>,
+    shared: Option<Shared>,
 }
 
 /// Where the server's store is found.
@@ -83,15 +89,81 @@ struct Own {
     log: Arc<Mutex<VecDeque<String>>>,
 }
 
+impl Own {
+    async fn stop(mut self) {
+        child::ask(&self.child, Ask::StopFast);
+        if tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
+            // By its process id; what it would have kept is removed anyway.
+            let _ = self.child.kill().await;
+        }
+        remove(&self.folder);
+    }
+}
+
 impl Target {
     /// The server that the options name, or one that is started here, with `env` beside the raised limits.
     ///
     /// An own server is ended by [`Target::stop`]; if this process dies first, the kernel asks it to stop.
     pub async fn open(common: &Common, env: &[(&str, &str)]) -> Result<Self, BenchError> {
-        match &common.server {
-            Some(address) => Self::given(common, address).await,
-            None => Self::start(env).await,
+        match (&common.server, common.nodes) {
+            (Some(_), Some(_)) => {
+                Err(BenchError::Options("--nodes is for servers that are started here".to_owned()))
+            }
+            (Some(address), None) => Self::given(common, address).await,
+            (None, None | Some(1)) => Self::start(env).await,
+            (None, Some(nodes)) => {
+                let env = vec![env.to_vec(); nodes as usize];
+                Self::start_cluster(&env, Progress::choose(common.json)).await
+            }
         }
+    }
+
+    /// Nodes of one cluster, started here, each with its own `env` beside the raised limits; returns when they have shared the
+    /// groups among themselves.
+    pub async fn start_cluster(
+        env: &[Vec<(&str, &str)>],
+        progress: Progress,
+    ) -> Result<Self, BenchError> {
+        let shared = Shared::start().await?;
+        let started = async {
+            let mut nodes = Vec::new();
+            for (number, env) in env.iter().enumerate() {
+                let folder = shared.folder_for(number)?;
+                let mut env = env.clone();
+                env.extend(shared.env());
+                nodes.push(Self::start_in(&folder, &env).await?);
+            }
+            bare::keep_log_files(shared.database.connector(), LOG_FILES)
+                .await
+                .map_err(|error| BenchError::Start(error.to_string()))?;
+            shared.settle(nodes.len(), progress).await?;
+            Ok(nodes)
+        };
+        match started.await {
+            Ok(mut nodes) if !nodes.is_empty() => {
+                let mut first = nodes.remove(0);
+                (first.others, first.shared) = (nodes, Some(shared));
+                Ok(first)
+            }
+            Ok(_) => Err(BenchError::Options("a cluster has nodes".to_owned())),
+            Err(error) => {
+                shared.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the last node out of a cluster, which is for the caller to end.
+    pub fn take_last(&mut self) -> Option<Self> {
+        self.others.pop()
+    }
+
+    /// Kills an own server as a machine that fails, and removes its folder.
+    pub async fn kill(self) -> Result<(), BenchError> {
+        let Some(mut own) = self.own else { return Ok(()) };
+        own.child.kill().await.map_err(BenchError::system("a node cannot be killed"))?;
+        remove(&own.folder);
+        Ok(())
     }
 
     /// A token with which a user of app 1 logs in.
@@ -99,6 +171,12 @@ impl Target {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = UnixMs::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         usersig::sign(&self.secret, AppId::DEFAULT, user, now, TOKEN_S)
+    }
+
+    /// How to connect to each node, as the options say.
+    pub fn ways(&self, common: &Common) -> Vec<Way> {
+        let others = self.others.iter().map(|other| other.way(common));
+        std::iter::once(self.way(common)).chain(others).collect()
     }
 
     /// How to connect, as the options say.
@@ -130,13 +208,19 @@ impl Target {
 
     /// The first process of an own server's private PostgreSQL.
     pub fn postgres_pid(&self) -> Option<u32> {
-        let file = self.own.as_ref()?.folder.join("postgres/postmaster.pid");
-        std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
+        postmaster_of(&self.own.as_ref()?.folder)
     }
 
-    /// The processes whose time is the run's own, besides this one and their children.
+    /// The processes whose time is the run's own, besides this one and their children. Redis counts as a part of the server.
     pub fn pids(&self) -> Vec<u32> {
-        self.server_pid().into_iter().chain(self.postgres_pid()).collect()
+        let others = self.others.iter().filter_map(Target::server_pid);
+        let shared = self.shared.iter().flat_map(Shared::pids);
+        self.server_pid()
+            .into_iter()
+            .chain(self.postgres_pid())
+            .chain(others)
+            .chain(shared)
+            .collect()
     }
 
     /// The database of an own server, opened beside it. `None` where the server was given, whose store is nobody's to fill.
@@ -173,13 +257,11 @@ impl Target {
 
     /// Ends an own server and removes its folder; leaves a given one as it is.
     pub async fn stop(self) {
-        let Some(mut own) = self.own else { return };
-        child::ask(&own.child, Ask::StopFast);
-        if tokio::time::timeout(STOP_WITHIN, own.child.wait()).await.is_err() {
-            // By its process id; what it would have kept is removed anyway.
-            let _ = own.child.kill().await;
+        let nodes = self.others.into_iter().map(|other| other.own).chain([self.own]);
+        join_all(nodes.flatten().map(Own::stop)).await;
+        if let Some(shared) = self.shared {
+            shared.stop().await;
         }
-        remove(&own.folder);
     }
 
     async fn given(common: &Common, address: &str) -> Result<Self, BenchError> {
@@ -194,7 +276,9 @@ impl Target {
             }
         };
         let tcp = (common.transport() == Transport::Tcp).then(|| address.to_owned());
-        Ok(Self { http: address.to_owned(), tcp, inside: None, store, secret, own: None })
+        let http = address.to_owned();
+        let (others, shared) = (Vec::new(), None);
+        Ok(Self { http, tcp, inside: None, store, secret, own: None, others, shared })
     }
 
     async fn start(env: &[(&str, &str)]) -> Result<Self, BenchError> {
@@ -247,12 +331,23 @@ impl Target {
             return Err(BenchError::Start(words(&log)));
         };
         let sources = Sources::of_process(None, Some(folder.to_owned()));
-        let store = Store { settings: config::load(&sources)?.settings, data_dir: folder.into() };
+        let mut settings = config::load(&sources)?.settings;
+        if let Some((_, url)) = env.iter().find(|(name, _)| *name == DATABASE_URL) {
+            (*url).clone_into(&mut settings.database.url);
+        }
+        let store = Store { settings, data_dir: folder.into() };
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let own = Some(Own { child, folder: folder.to_owned(), env: env.collect(), log });
         let secret = secret_of(store.clone()).await?;
-        Ok(Self { http, tcp: Some(tcp), inside: Some(inside), store: Some(store), secret, own })
+        let (tcp, inside, store) = (Some(tcp), Some(inside), Some(store));
+        Ok(Self { http, tcp, inside, store, secret, own, others: Vec::new(), shared: None })
     }
+}
+
+/// The first process of the private PostgreSQL of a data folder.
+pub fn postmaster_of(folder: &Path) -> Option<u32> {
+    let file = folder.join("postgres/postmaster.pid");
+    std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// The key of app 1, from the store of the running server.

@@ -15,7 +15,7 @@ use super::clock::ServerClock;
 use super::membership;
 use super::outbox::Outbox;
 use super::places::{Learned, Log, Places, Taken};
-use super::raw::{Connection, Opening};
+use super::raw::{Connection, OpenError, Opening};
 use super::receipts::Receipts;
 use super::session::{Departure, Session};
 use super::update::Waiting;
@@ -116,7 +116,14 @@ impl Driver {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, "no connection");
-                return Departure::Lost { retry_in: None };
+                let retry_in = match error {
+                    // Whatever stands in between may say anything.
+                    OpenError::Refused { retry_in, .. } => {
+                        retry_in.map(|told| told.min(self.options.backoff.1))
+                    }
+                    _ => None,
+                };
+                return Departure::Lost { retry_in };
             }
         };
         let mut session = Session::new(connection, &self.options);

@@ -24,7 +24,7 @@
 //! ```
 
 mod account;
-mod backoff;
+pub(crate) mod backoff;
 mod clock;
 mod driver;
 mod errors;

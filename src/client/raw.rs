@@ -5,6 +5,7 @@
 mod socket;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -73,8 +74,13 @@ pub enum OpenError {
     #[error("no connection: {0}")]
     Unreachable(#[from] std::io::Error),
     /// The server answered the upgrade with another status.
-    #[error("the upgrade was answered with HTTP {0}")]
-    Refused(u16),
+    #[error("the upgrade was answered with HTTP {status}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// After how long the server says that it may be tried again.
+        retry_in: Option<Duration>,
+    },
     /// What came back is no WebSocket handshake.
     #[error("no WebSocket handshake: {0}")]
     Handshake(String),

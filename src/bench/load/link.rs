@@ -274,6 +274,9 @@ impl Link {
         loop {
             if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
                 let status = String::from_utf8_lossy(head.get(..end).unwrap_or_default());
+                if let Some(after) = turned_away(&status) {
+                    return Err(io::Error::other(TurnedAway { after }));
+                }
                 if !status.starts_with("HTTP/1.1 101") {
                     let line = status.lines().next().unwrap_or_default();
                     return Err(io::Error::other(format!("the upgrade was answered with {line}")));
@@ -286,6 +289,26 @@ impl Link {
             }
         }
     }
+}
+
+/// The server takes nobody at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server takes nobody at the moment; come again in {after:?}")]
+pub struct TurnedAway {
+    /// After how long it may be tried again.
+    pub after: Duration,
+}
+
+/// After how long whoever was turned away with this head of an answer may come again.
+fn turned_away(head: &str) -> Option<Duration> {
+    let after = |line: &str| {
+        let (name, seconds) = line.split_once(':')?;
+        if !name.eq_ignore_ascii_case("retry-after") {
+            return None;
+        }
+        seconds.trim().parse().ok().map(Duration::from_secs)
+    };
+    head.starts_with("HTTP/1.1 503").then(|| head.lines().find_map(after)).flatten()
 }
 
 /// What an answer says, unless it refuses the command.

@@ -53,14 +53,16 @@ pub async fn enter(target: &Target, mut link: Link, user: UserId) -> Result<Pers
     Ok(Person { user, link, login })
 }
 
-/// Connects and logs all of them in, some at a time; they come back in their order. Each of them is told to `step`.
+/// Connects and logs all of them in, some at a time, each by the next of `ways` in turn; they come back in their order. Each
+/// of them is told to `step`.
 pub async fn log_all_in(
     target: &Target,
-    way: &Way,
+    ways: &[Way],
     users: Vec<UserId>,
     step: &Step,
 ) -> Result<Vec<Person>, BenchError> {
-    let logins = users.into_iter().map(|user| log_in(target, way, user));
+    let logins = users.into_iter().zip(ways.iter().cycle());
+    let logins = logins.map(|(user, way)| log_in(target, way, user));
     let mut logins = futures_util::stream::iter(logins).buffered(AT_ONCE);
     let mut people = Vec::new();
     while let Some(person) = logins.next().await {

@@ -217,7 +217,9 @@ impl Room<'_> {
 
     /// Logs these in, and waits until memory can be read.
     async fn fill(&mut self, users: &[UserId], step: &Step) -> Result<(), BenchError> {
-        let people = people::log_all_in(self.target, &self.way, users.to_vec(), step).await?;
+        let people =
+            people::log_all_in(self.target, std::slice::from_ref(&self.way), users.to_vec(), step)
+                .await?;
         self.take(people).await
     }
 

@@ -12,6 +12,7 @@ pub mod one_to_one;
 pub mod presence;
 pub mod rest;
 pub mod slow_reader;
+pub mod storm;
 mod talking;
 mod waking;
 

@@ -91,7 +91,7 @@ pub async fn run(run: &Run<'_>, options: &OneToOne) -> Result<WorkloadReport, Be
 }
 
 /// A conversation of every two of them, in which both write.
-fn pairs(people: &[Person]) -> Vec<Conversation> {
+pub(super) fn pairs(people: &[Person]) -> Vec<Conversation> {
     let pair = |(number, pair): (usize, &[Person])| {
         let named = |other: &Person| format!("user:{}", other.user);
         let members = match pair {

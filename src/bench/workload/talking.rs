@@ -1,7 +1,7 @@
 //! What the workloads of messages have in common: stretches with a window or at a rate, and coming to rest.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
@@ -96,7 +96,7 @@ pub async fn log_in(
     let users = numbers.map(|n| people::user(&run.prefix, role, n));
     let users = users.collect::<Result<Vec<_>, _>>()?;
     let step = run.progress.step("logging in", users.len() as u64);
-    people::log_all_in(run.target, &run.target.way(run.common), users, &step).await
+    people::log_all_in(run.target, &run.target.ways(run.common), users, &step).await
 }
 
 /// A talk of these people in which nothing was said yet, with messages of so many characters, and their connections.
@@ -169,22 +169,39 @@ pub async fn open(
     rate_per_s: f64,
     time: Duration,
 ) -> Result<Paced, BenchError> {
+    let warm_up = run.common.warm_up() / 2;
+    scene.with(|talk, crowd| {
+        talk.measure_from(crowd.now_us() + u64::try_from(warm_up.as_micros()).unwrap_or_default());
+    });
+    let meter = {
+        let pacing = pace(run, scene, rate_per_s, warm_up + time);
+        let metering = async {
+            tokio::time::sleep(warm_up).await;
+            run.meter()
+        };
+        let (paced, meter) = tokio::join!(pacing, metering);
+        paced?;
+        meter
+    };
+    let disturbance = meter.stop().disturbance();
+    settle(scene).await;
+    let times = scene.with(|talk, _| talk.times.clone());
+    Ok(Paced { rate_per_s, times, disturbance })
+}
+
+/// Has messages due at a fixed rate for so long, each of a lane that chance picks.
+pub async fn pace(
+    run: &Run<'_>,
+    scene: &Scene<Talk>,
+    rate_per_s: f64,
+    time: Duration,
+) -> Result<(), BenchError> {
     let metronome = Metronome::start().map_err(BenchError::system("no thread"))?;
     let mut chance = SmallRng::seed_from_u64(run.common.seed);
-    let warm_up = run.common.warm_up() / 2;
-    let from_us = scene.with(|talk, crowd| {
-        let now_us = crowd.now_us();
-        talk.measure_from(now_us + u64::try_from(warm_up.as_micros()).unwrap_or_default());
-        now_us
-    });
-    let mut schedule = Schedule::new(from_us, rate_per_s, warm_up + time);
-    let since = Instant::now();
-    let mut meter = None;
+    let from_us = scene.with(|_, crowd| crowd.now_us());
+    let mut schedule = Schedule::new(from_us, rate_per_s, time);
     while schedule.next_due().is_some() {
         metronome.beat().await;
-        if meter.is_none() && since.elapsed() >= warm_up {
-            meter = Some(run.meter());
-        }
         scene.with(|talk, crowd| {
             let now_us = crowd.now_us();
             while let Some(due_us) = schedule.next_due().filter(|due_us| *due_us <= now_us) {
@@ -194,14 +211,11 @@ pub async fn open(
             }
         });
     }
-    let disturbance = meter.map(|meter| meter.stop().disturbance()).unwrap_or_default();
-    settle(scene).await;
-    let times = scene.with(|talk, _| talk.times.clone());
-    Ok(Paced { rate_per_s, times, disturbance })
+    Ok(())
 }
 
 /// Waits until nothing is under way.
-async fn settle(scene: &Scene<Talk>) {
+pub async fn settle(scene: &Scene<Talk>) {
     scene.with(|talk, _| talk.hush());
     // What does not come is told by the proof, which says what and how many.
     scene.until(SETTLE_WITHIN, Talk::is_settled).await;

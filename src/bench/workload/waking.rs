@@ -77,7 +77,10 @@ impl Sleepers {
     ) -> Result<(), BenchError> {
         {
             let step = progress.step("members of groups that sleep", self.users.len() as u64);
-            drop(people::log_all_in(target, way, self.users.clone(), &step).await?);
+            drop(
+                people::log_all_in(target, std::slice::from_ref(way), self.users.clone(), &step)
+                    .await?,
+            );
         }
         let mut owned: Vec<Vec<(Set, usize)>> = vec![Vec::new(); self.users.len()];
         for set in &self.sets {

@@ -1,6 +1,7 @@
 //! The two ways in, seen from a client: whole frames over a WebSocket, or over TCP with their length before them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
@@ -182,7 +183,9 @@ async fn handshake(
     match client_async_with_config(request, stream, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(response)) => {
-            Err(OpenError::Refused(response.status().as_u16()))
+            let after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
+            let retry_in = after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+            Err(OpenError::Refused { status: response.status().as_u16(), retry_in })
         }
         Err(tungstenite::Error::Io(error)) => Err(OpenError::Unreachable(error)),
         Err(error) => Err(bad(&error)),
