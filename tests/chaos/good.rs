@@ -122,6 +122,25 @@ fn what_the_store_refused_comes_again_in_order() {
 }
 
 #[test]
+fn what_was_refused_and_sent_again_in_order_may_come_in_another_order_on_the_next_connection() {
+    let mut talk = Talk::new();
+    let (one, two) = (talk.said(1, "one"), talk.said(2, "two"));
+
+    talk.send_and_refuse(&one, Code::Unavailable);
+    talk.send_and_refuse(&two, Code::OrderBroken);
+    talk.script.send(talk.alice, &one);
+    talk.script.send(talk.alice, &two);
+    talk.script.show(talk.bob, &one);
+    talk.script.show(talk.bob, &two);
+    talk.alice_comes_back(1);
+    talk.script.send(talk.alice, &two);
+    talk.script.send(talk.alice, &one);
+
+    talk.read_back(&[one, two]);
+    talk.script.holds();
+}
+
+#[test]
 fn a_message_whose_place_was_given_up_may_come_late() {
     let mut talk = Talk::new();
     let (one, two) = (talk.said(2, "one"), talk.said(1, "two"));

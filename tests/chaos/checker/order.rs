@@ -117,9 +117,18 @@ impl<'i, 'h> Facts<'i, 'h> {
         if self.copies(later).chain(self.copies(earlier)).any(|copy| self.is_of_the_past(copy)) {
             return true;
         }
-        self.copies(later)
-            .filter(|copy| copy.sent < known && !copy.is_refused())
-            .any(|copy| !self.promises(copy, earlier, known))
+        self.copies(later).filter(|copy| copy.sent < known && !copy.is_refused()).any(|copy| {
+            self.stood_first(later, copy.conn, earlier) || !self.promises(copy, earlier, known)
+        })
+    }
+
+    /// Whether a session sent `one` before `other` for the first time, and awaits it from then on.
+    fn stood_first(&self, one: Key<'h>, conn: Conn, other: Key<'h>) -> bool {
+        let first = |key| self.copies(key).find(|copy| copy.conn == conn);
+        match (first(one), first(other)) {
+            (Some(one), Some(other)) => one.sent < other.sent && !one.is_final(),
+            _ => false,
+        }
     }
 
     fn is_of_the_past(&self, copy: &Copy<'_>) -> bool {
