@@ -9,15 +9,19 @@
 mod common;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use common::chat::{Raw, key, text};
-use common::cluster::{Cluster, cast, event_soon, soon};
+use common::cluster::{Cluster, cast, event_soon, soon, within};
 use common::groups::{create, whole_log};
 use common::loser::{Loser, Places, heads};
 use common::presence::{self, befriend, get_one, offline, without_last_seen};
 use futures_util::future::join_all;
 use rookery::protocol::Platform;
 use serde_json::{Value, json};
+
+/// How long a thousand logins may take on a machine that has other things to do.
+const ALL_IN_WITHIN: Duration = Duration::from_secs(60);
 
 /// How a session was ended by a decision, which must be told at once: the reason, the device that did it, the close code.
 async fn ended(raw: &mut Raw) -> (String, Option<String>, u16) {
@@ -193,6 +197,65 @@ async fn nothing_of_a_kicked_device_is_acked_from_the_reply_to_the_kick_on_anoth
             assert!(one.is_within(heads), "round {round}: {} beyond {heads:?}", one.seq);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_thousand_logins_at_once_each_of_two_at_different_nodes_one_stands() {
+    const USERS: usize = 500;
+    let cluster = Cluster::shared();
+    let [prefix] = cast(["twice"]);
+    let mut opened = Vec::new();
+    for n in 0..2 * USERS {
+        // Of two that belong together the other one is at the next node.
+        let place = (n / 2 + n % 2) % 3;
+        let login = cluster.app(place).login_from(
+            &format!("{prefix}-{}", n / 2),
+            Platform::Ios,
+            &format!("phone-{}", n % 2),
+        );
+        opened.push((cluster.app(place).connect().await, login));
+    }
+
+    let logins = opened.into_iter().map(|(mut raw, login)| async move {
+        loop {
+            let answer = raw.0.call("login", login.clone()).await;
+            match answer {
+                Ok(reply) if reply["error"]["code"] == "busy" => {
+                    let retry_ms = reply["error"]["retry_after_ms"].as_u64().unwrap();
+                    tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+                }
+                answer => return (raw, answer),
+            }
+        }
+    });
+    let answered = within(ALL_IN_WITHIN, "answers to all logins", join_all(logins)).await;
+
+    let mut kept = Vec::new();
+    let mut answered = answered.into_iter();
+    while let (Some(one), Some(other)) = (answered.next(), answered.next()) {
+        let mut in_first = Vec::new();
+        for (raw, answer) in [one, other] {
+            match answer {
+                Ok(reply) if reply.get("ok").is_some() => in_first.push(raw),
+                Ok(reply) => assert_eq!(reply["error"]["code"], "conflict", "{reply}"),
+                Err(parted) => assert_eq!(parted.code(), Some(4501), "{parted}"),
+            }
+        }
+        // Where both were let in, the one that was first is ended.
+        let mut standing = 0;
+        for raw in &mut in_first {
+            let end = soon("an answer, or the end", raw.0.call("ping", json!({}))).await;
+            standing += usize::from(end.is_ok());
+        }
+        assert!(standing <= 1, "both stand");
+        assert!(!in_first.is_empty(), "neither was let in");
+        kept.extend(in_first);
+    }
+    let database = cluster.database().await;
+    let count = "select count(*), count(distinct s.user_no) from user_sessions s join users u using (user_no)
+        where s.online and u.id like $1";
+    let row = database.query_one(count, &[&format!("{prefix}-%")]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (USERS as i64, USERS as i64));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
