@@ -283,7 +283,7 @@ pub const SESSIONS_BURIED_AT_ONCE: usize = 1_000;
 /// Shards that a node which leaves gives away in one statement.
 pub const SHARDS_GIVEN_AT_ONCE: usize = 256;
 /// Shards that a node gives to one with fewer, at each renewal.
-pub const SHARDS_SHARED_AT_ONCE: usize = 64;
+pub const SHARDS_SHARED_AT_ONCE: usize = 128;
 /// How soon after a look at who owns which shard the next one is taken, at most.
 pub const OWNERS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
 /// Shards of other nodes that one statement claims.
