@@ -118,3 +118,16 @@ async fn a_run_in_which_links_are_cut_and_the_store_is_killed_keeps_everything()
     outcome.unwrap();
     assert_kept(&history);
 }
+
+#[test]
+#[ignore = "judges a history that a run has kept: CHAOS_HISTORY=FILE cargo test --test chaos kept -- --ignored"]
+fn a_history_that_was_kept() {
+    let file = std::env::var("CHAOS_HISTORY").expect("CHAOS_HISTORY names a history.jsonl");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let history = chaos::history::History::from_lines(&lines).unwrap();
+
+    let found = check(&history);
+
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "{}", told.join("\n"));
+}
