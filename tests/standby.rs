@@ -1,8 +1,8 @@
-//! Two nodes over a PostgreSQL with a standby, or one that is restored: what becomes of the epoch when another copy of the
-//! database takes the place of the one that acked.
+//! Two nodes over a PostgreSQL with a standby, or one that is restored: what becomes of the epoch when another copy of
+//! the database takes the place of the one that acked.
 //!
-//! Where something was lost, clients are told and nothing is hidden; where nothing was, nobody notices more than a pause.
-//! `cargo test --test standby -- --nocapture` prints how long each took.
+//! Where something was lost, clients are told and nothing is hidden; where nothing was, nobody notices more than a
+//! pause. `cargo test --test standby -- --nocapture` prints how long each took.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -107,7 +107,8 @@ async fn check_whole(postgres: &Postgres) {
     }
 }
 
-/// One of the nodes, and one alone, began a new epoch for a loss that is certain; its log says so, and both clients are told.
+/// One of the nodes, and one alone, began a new epoch for a loss that is certain; its log says so, and both clients
+/// are told.
 async fn check_loss_is_told(cluster: &Cluster, before: &str, users: [&mut User; 2]) {
     let now = epoch(cluster, 0);
     assert_ne!(now, before);

@@ -194,8 +194,8 @@ impl Node {
         Ok(given)
     }
 
-    /// Notes how far the database is on disk now that this node stores nothing any more, and ends the lease, if there is
-    /// another node that would wait for that; to be called when it is not kept any more.
+    /// Notes how far the database is on disk now that this node stores nothing any more, and ends the lease, if there
+    /// is another node that would wait for that; to be called when it is not kept any more.
     pub async fn leave(&self) -> Result<(), StoreError> {
         let (identity, flushed) = in_time(identity::look(&self.pool)).await?;
         self.memory.seen(identity, flushed);
@@ -269,7 +269,8 @@ impl Node {
         self.memory.committed(journal, last);
     }
 
-    /// A journal was told that all that it was to commit had been committed before; to be called before anybody is acked.
+    /// A journal was told that all that it was to commit had been committed before; to be called before anybody is
+    /// acked.
     pub fn repeated(&self, journal: usize) {
         self.memory.repeated(journal);
     }

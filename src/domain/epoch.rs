@@ -1,7 +1,7 @@
 //! When the store's epoch must change: when the database is not, or not wholly, the one that acked.
 //!
-//! A promoted standby has the log of its primary up to some place, and nothing behind it. So whoever knows the last thing
-//! that was committed need only look whether that is there: then so is all that was committed before it.
+//! A promoted standby has the log of its primary up to some place, and nothing behind it. So whoever knows the last
+//! thing that was committed need only look whether that is there: then so is all that was committed before it.
 
 use crate::ids::{ConversationNo, MessageId, NodeRun, Seq};
 
@@ -46,8 +46,8 @@ pub struct Witness {
     pub epoch: String,
     /// The node.
     pub run: NodeRun,
-    /// Until when its lease ran when it was last renewed, in microseconds of the database's time; none before the first time,
-    /// or when the node has ended it.
+    /// Until when its lease ran when it was last renewed, in microseconds of the database's time; none before the
+    /// first time, or when the node has ended it.
     pub lease_until_us: Option<i64>,
     /// An entry of the last commit of each journal.
     pub last: Vec<Committed>,
@@ -92,7 +92,8 @@ pub enum Reason {
     },
     /// The database does not have what a node was told is committed.
     Lacking {
-        /// How many of its journals' last entries are not there; there may be more before them. None: its lease is an older one.
+        /// How many of its journals' last entries are not there; there may be more before them. None: its lease is an
+        /// older one.
         entries: i64,
     },
     /// It is another branch of the database's history, and nobody can say that nothing was lost.
@@ -143,8 +144,8 @@ pub fn judge(
     if identity.system_identifier != seen.system_identifier {
         return Verdict::Anew(Reason::OtherDatabase);
     }
-    // A mark of another epoch speaks of a history that has already been given up. One of another timeline counts: where a
-    // branch ends, the place at which it began is even further back.
+    // A mark of another epoch speaks of a history that has already been given up. One of another timeline counts:
+    // where a branch ends, the place at which it began is even further back.
     let of_this = marks.iter().filter(|mark| mark.identity == identity && mark.epoch == epoch);
     if let Some(bytes) = of_this.map(|mark| mark.flushed - flushed).max().filter(|bytes| *bytes > 0)
     {

@@ -88,7 +88,8 @@ pub async fn verify(
     Ok(Verified { epoch: Epoch::from_store(&epoch), identity: seen, flushed, now, verdict })
 }
 
-/// Looks for what a node remembers. When all of it is there and the database is not the one of before, says so to the others.
+/// Looks for what a node remembers. When all of it is there and the database is not the one of before, says so to the
+/// others.
 async fn evidence(
     transaction: &Transaction<'_>,
     (seen, is_same): (Identity, bool),

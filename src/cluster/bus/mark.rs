@@ -1,5 +1,5 @@
-//! The high-water mark that all nodes share, in Redis: one that starts without its folder, or was away, sees by it that the
-//! database lost something.
+//! The high-water mark that all nodes share, in Redis: one that starts without its folder, or was away, sees by it
+//! that the database lost something.
 //!
 //! Never needed: each node has a mark of its own besides. What Redis loses of it is written again within seconds.
 
