@@ -30,6 +30,10 @@ use serde_json::{Value, json};
 /// How long after a promotion acks come again at most.
 const ACKED_WITHIN: Duration = Duration::from_secs(5);
 
+/// A commit of one-to-one messages that the primary has, and the standby has not said that it has.
+const WAITS_FOR_STANDBY: &str =
+    "select from pg_stat_activity where wait_event = 'SyncRep' and query like '%append_pairs%'";
+
 /// Two nodes over a PostgreSQL and its standby, which find whichever takes writes.
 async fn followed() -> (Cluster, Postgres) {
     let mut standby = None;
@@ -235,11 +239,15 @@ async fn when_a_node_dies_with_the_primary_nobody_can_say_what_it_acked_and_a_ne
 async fn check_nothing_happened(cluster: &Cluster, standby: &Postgres, before: &str, crew: Crew) {
     let mut reader = cluster.raw(1, "alice", "reader").await;
     crew.account(&mut reader, 0).await;
+    check_epoch_is_kept(cluster, before);
+    check_whole(standby).await;
+}
+
+fn check_epoch_is_kept(cluster: &Cluster, before: &str) {
     assert_eq!(epoch(cluster, 0), before);
     let nodes = [cluster.node(0), cluster.node(1)];
     assert_eq!(counted(&nodes, "rookery_store_epochs_begun_total"), 0);
     assert_eq!(counted(&nodes, "rookery_store_epochs_kept_total"), 1);
-    check_whole(standby).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -302,9 +310,7 @@ async fn while_a_synchronous_standby_is_frozen_nothing_is_acked_and_nobody_sees_
     let receiver = standby.receiver().await.unwrap();
     send_signal(receiver, "STOP");
     let late = alice.0.submit("message.send", text("bob", key(), "late")).await.unwrap();
-    let waits =
-        "select from pg_stat_activity where wait_event = 'SyncRep' and query like '%append_pairs%'";
-    await_row(&database, waits).await;
+    await_row(&database, WAITS_FOR_STANDBY).await;
 
     // The connection answers, and what answers later was not acked before.
     alice.ok("ping", json!({})).await;
@@ -321,4 +327,28 @@ async fn while_a_synchronous_standby_is_frozen_nothing_is_acked_and_nobody_sees_
         [first, bob.event("message.new").await["seq"].clone()]
     });
     assert_eq!(shown.await, [json!(1), json!(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_a_synchronous_standby_when_that_was_promoted_is_stored_once_and_keeps_the_epoch()
+ {
+    let (mut cluster, standby) = followed().await;
+    wait_for_standby(&cluster).await;
+    let before = epoch(&cluster, 0);
+    let mut alice = cluster.raw(0, "alice", "a").await;
+    cluster.with_users(&["bob"]);
+    alice.ok("message.send", text("bob", key(), "kept")).await;
+    standby.cut_off().await;
+    let late = alice.0.submit("message.send", text("bob", key(), "late")).await.unwrap();
+    await_row(&cluster.database().await, WAITS_FOR_STANDBY).await;
+
+    // The primary has it, and the standby has not.
+    cluster.postgres().kill().await;
+    standby.promote().await;
+
+    let reply = within(ACKED_WITHIN, "the ack", alice.reply(late)).await;
+    assert_eq!(reply["ok"]["seq"], 2, "{reply}");
+    assert_eq!(history(&cluster, 1, "bob", "alice").await, ["kept", "late"]);
+    check_epoch_is_kept(&cluster, &before);
+    check_whole(&standby).await;
 }
