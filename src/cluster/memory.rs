@@ -141,3 +141,98 @@ fn raise(mark: &mut HighWater, flushed: WalPosition) -> bool {
     mark.flushed = mark.flushed.max(flushed);
     rises
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ConversationNo, Epoch, Incarnation, MessageId, NodeId, Seq, UnixMs};
+
+    const HERE: Identity = Identity { system_identifier: 7, timeline: 1 };
+    const RUN: NodeRun =
+        NodeRun { node: NodeId::from_store(1), incarnation: Incarnation::from_store(1) };
+
+    fn verified(epoch: &str, flushed: WalPosition) -> Verified {
+        let (epoch, now) = (Epoch::from_store(epoch), UnixMs::new(0));
+        Verified { epoch, identity: HERE, flushed, now, verdict: Verdict::Same }
+    }
+
+    fn renewed(lease_until_us: i64) -> Renewed {
+        Renewed { now: UnixMs::new(0), lease_until_us, flushed: 0, has_lapsed: false }
+    }
+
+    fn entry(seq: u64) -> Committed {
+        let conversation = ConversationNo::from_store(1);
+        Committed { conversation, seq: Seq::new(seq), message_id: MessageId::from_store(1) }
+    }
+
+    /// One that has renewed its lease.
+    fn memory() -> Memory {
+        let memory = Memory::new(RUN, &verified("a", 100));
+        memory.renewed(Instant::now(), &renewed(5));
+        memory
+    }
+
+    #[test]
+    fn the_last_commit_of_each_journal_is_remembered_and_complete_once_the_lease_was_renewed() {
+        let memory = Memory::new(RUN, &verified("a", 100));
+        memory.committed(0, entry(1));
+        memory.committed(1, entry(7));
+        memory.committed(0, entry(2));
+        assert!(!memory.witness().is_complete, "of what came before it nothing is known yet");
+
+        memory.renewed(Instant::now(), &renewed(5));
+
+        let witness = memory.witness();
+        assert_eq!((witness.last, witness.is_complete), (vec![entry(2), entry(7)], true));
+        assert_eq!(witness.lease_until_us, Some(5));
+    }
+
+    #[test]
+    fn what_others_committed_leaves_a_gap_until_a_later_commit_or_renewal() {
+        let memory = memory();
+        let before = Instant::now();
+        memory.repeated(0);
+        memory.repeated(1);
+        assert!(!memory.witness().is_complete);
+
+        memory.committed(0, entry(1));
+        memory.renewed(before, &renewed(6));
+        assert!(!memory.witness().is_complete, "the renewal was asked for before the repeat");
+
+        memory.renewed(Instant::now(), &renewed(7));
+        assert!(memory.witness().is_complete);
+    }
+
+    #[test]
+    fn another_epoch_ends_what_was_told_in_the_one_before() {
+        let memory = memory();
+        memory.committed(0, entry(1));
+
+        memory.verified(&verified("b", 50));
+
+        let witness = memory.witness();
+        assert_eq!((witness.epoch.as_str(), witness.last), ("b", vec![]));
+        assert_eq!((witness.lease_until_us, witness.is_complete), (None, false));
+        assert_eq!(memory.mark().borrow().flushed, 50, "the mark is that of the new history");
+    }
+
+    #[test]
+    fn a_lease_that_the_node_has_ended_itself_proves_nothing() {
+        let memory = memory();
+
+        memory.leaves();
+
+        assert_eq!(memory.witness().lease_until_us, None);
+    }
+
+    #[test]
+    fn the_mark_only_rises_within_an_epoch() {
+        let memory = memory();
+
+        memory.seen(HERE, 120);
+        memory.seen(Identity { timeline: 2, ..HERE }, 900);
+        memory.verified(&verified("a", 110));
+
+        assert_eq!(memory.mark().borrow().flushed, 120);
+    }
+}
