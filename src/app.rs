@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::{Engine, EngineSettings, ReadReceipts};
 use crate::cluster;
-use crate::cluster::bus::{Bus, BusSettings, Carrier};
+use crate::cluster::bus::{Bus, BusSettings, Carrier, SharedMark};
 use crate::config::{Settings, SettingsError, Switch};
 use crate::http::inside::{self, Readiness, Standing, Trim};
 use crate::http::ws::WebSocketRoute;
@@ -296,7 +296,7 @@ impl Node {
         let watching = database.private_state().map(|state| tokio::spawn(watch_private(state)));
 
         let keep = CancellationToken::new();
-        let (node, engine) = tokio::select! {
+        let (node, engine, shared_mark) = tokio::select! {
             started = self.start_engine(database, &pool, &keep) => started?,
             () = stop.cancelled() => return Ok(()),
         };
@@ -340,6 +340,10 @@ impl Node {
         if let Err(error) = node.leave().await {
             tracing::warn!(%error, "the node's lease ends by itself");
         }
+        if let Some(shared) = shared_mark {
+            let mark = node.mark().borrow().clone();
+            shared.note(&mark).await;
+        }
         if let Ok(Err(error)) = served.await {
             tracing::warn!(%error, "the outer port ended with an error");
         }
@@ -356,13 +360,19 @@ impl Node {
         database: &Database,
         pool: &Pool,
         stop: &CancellationToken,
-    ) -> Result<(Arc<cluster::node::Node>, Engine), ServeError> {
+    ) -> Result<(Arc<cluster::node::Node>, Engine, Option<SharedMark>), ServeError> {
         let window_days = u32::from(self.settings.dedup.window_days);
+        let redis_url = &self.settings.redis.url;
+        let shared_mark = match database.private_state() {
+            None if !redis_url.is_empty() => Some(SharedMark::at(redis_url, pool).await?),
+            _ => None,
+        };
         let node = cluster::node::Node::join(
             self.node,
             database.connector().clone(),
             pool.clone(),
             HighWaterFile::new(self.folder.path()),
+            shared_mark.as_ref(),
             window_days,
         )
         .await?;
@@ -388,8 +398,7 @@ impl Node {
                 let settings = BusSettings {
                     pool: pool.clone(),
                     connector: database.connector().clone(),
-                    redis_url: (!self.settings.redis.url.is_empty())
-                        .then(|| self.settings.redis.url.clone()),
+                    redis_url: (!redis_url.is_empty()).then(|| redis_url.clone()),
                     now: Arc::new(move || clock.now()),
                 };
                 let (bus, arrived) = Bus::start(node.run(), settings, stop.clone()).await?;
@@ -407,7 +416,10 @@ impl Node {
             };
             watched.watch_writers(tell).await;
         });
-        Ok((node, engine))
+        if let Some(shared) = &shared_mark {
+            tokio::spawn(shared.clone().keep(node.mark()));
+        }
+        Ok((node, engine, shared_mark))
     }
 
     /// A pool on a database that may be trusted, has our tables, the default app, and demo users if it is to.

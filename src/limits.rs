@@ -278,6 +278,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(3);
 /// When the last renewal is older than this, no message id is minted.
 pub const LEASE_TRUSTED_FOR: Duration = Duration::from_secs(8);
+/// How long a node that finds a promoted standby waits for the others to say that it lacks nothing; then a new epoch
+/// of the store begins.
+pub const OTHERS_PROVE_WITHIN: Duration = Duration::from_secs(2);
 /// Users of a node that is gone whose sessions one statement ends.
 pub const SESSIONS_BURIED_AT_ONCE: usize = 1_000;
 /// Shards that a node which leaves gives away in one statement.

@@ -9,5 +9,5 @@ select $1, 1, coalesce(
   ), clock_timestamp() + make_interval(secs => $3), clock_timestamp()
 on conflict (node) do update set
   incarnation = old.incarnation + 1, number = excluded.number, lease_until = excluded.lease_until,
-  held_since = excluded.held_since, is_leaving = false
+  held_since = excluded.held_since, is_leaving = false, found_all = null
 returning incarnation, number, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms

@@ -19,6 +19,7 @@ use super::registry::Directory;
 use super::relay::{GroupEntry, Moved};
 use super::user::{Entry, Settlement, Written};
 use crate::cluster::node::Node;
+use crate::domain::epoch::Committed;
 use crate::domain::group::Edit;
 use crate::domain::intake::Refusal;
 use crate::domain::intake::{Outcome, SendHash, SessionNo};
@@ -272,7 +273,7 @@ impl JournalActor {
             return;
         }
         self.ids.clone_from(&ids);
-        let no = self.no;
+        let (no, node) = (self.no, self.node.clone());
         let started = Instant::now();
         if sabotaged!(AckBeforeCommit)
             && let Some(guess) = as_if_stored(&rows, &ids)
@@ -289,6 +290,9 @@ impl JournalActor {
                 Ok(outcome) => outcome,
                 Err(_) => Err(StoreError::Unknown { waited: limits::STATEMENT_WITHIN }),
             };
+            if let Ok(Some(appended)) = &outcome {
+                remember(&node, no, &rows, appended);
+            }
             (outcome, rows.len())
         };
         ctx.spawn(statement.into_actor(self).map(move |(outcome, rows), actor, ctx| {
@@ -365,6 +369,33 @@ impl JournalActor {
         };
         ctx.spawn(claim.into_actor(self).map(|claimed, _, ctx| ctx.notify(claimed)));
     }
+}
+
+/// Has the node remember what a statement came to, before anybody is acked.
+fn remember(node: &Node, journal: usize, rows: &[Row<Outgoing>], appended: &Appended) {
+    let last = match appended {
+        Appended::Stored(placed) => rows.iter().zip(placed).next_back(),
+        Appended::Each(fates) => rows.iter().zip(fates).rev().find_map(|(row, fate)| match fate {
+            Fate::Stored(placed) => Some((row, placed)),
+            Fate::Known { .. } | Fate::Moved | Fate::Declined(_) => None,
+        }),
+        _ => None,
+    };
+    let has_known = match appended {
+        Appended::Known(_) => true,
+        Appended::Each(fates) => fates.iter().any(|fate| matches!(fate, Fate::Known { .. })),
+        _ => false,
+    };
+    match last {
+        Some((row, placed)) => node.committed(journal, committed(row, placed)),
+        None if has_known => node.repeated(journal),
+        None => {}
+    }
+}
+
+fn committed(row: &Row<Outgoing>, placed: &Placed) -> Committed {
+    let conversation = row.target.conversation();
+    Committed { conversation, seq: placed.seq, message_id: placed.message_id }
 }
 
 /// What a statement comes to that has no reason not to be committed: only for faults on purpose.
@@ -491,6 +522,13 @@ async fn claim(
     let client = node.open_verified().await?;
     let writer = Writer::claim(client, node.id(), no as i32).await?;
     let found = find(&writer, unresolved, ids).await?;
+    // Of one statement: one stands for all.
+    let own = found.iter().find(|found| found.is_own);
+    match own.and_then(|own| Some((unresolved.get(own.index)?, &own.placed))) {
+        Some((row, placed)) => node.committed(no, committed(row, placed)),
+        None if !found.is_empty() => node.repeated(no),
+        None => {}
+    }
     Ok((writer, found))
 }
 

@@ -68,7 +68,8 @@ impl Node {
         let connector = database.connector();
         let pool = connector.pool(usize::from(self.settings.database.pool_size))?;
         prepare_default_app(&pool).await?;
-        let (node, engine) = self.start_engine(database, &pool, &CancellationToken::new()).await?;
+        let (node, engine, _) =
+            self.start_engine(database, &pool, &CancellationToken::new()).await?;
         let keep = CancellationToken::new();
         let keeping = tokio::spawn({
             let keep = keep.clone();

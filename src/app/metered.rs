@@ -43,6 +43,14 @@ pub(super) fn describe() {
 }
 
 const COUNTERS: &[(&str, &str)] = &[
+    (
+        "rookery_store_epochs_begun_total",
+        "epochs of the store that this node began because the database lost data or may have, by reason",
+    ),
+    (
+        "rookery_store_epochs_kept_total",
+        "failovers of the database after which nothing was missing",
+    ),
     ("rookery_messages_stored_total", "messages stored"),
     ("rookery_journal_commits_total", "commits that stored messages"),
     ("rookery_journal_outcomes_unknown_total", "messages whose commit broke"),

@@ -4,6 +4,7 @@
 //! Never decides about messages; PostgreSQL does.
 
 pub mod bus;
+mod memory;
 pub mod node;
 pub mod ownership;
 pub mod peers;

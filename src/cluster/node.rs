@@ -14,15 +14,17 @@ use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::bus::SharedMark;
+use super::memory::Memory;
 use super::ownership::Ownership;
 use super::peers::Peers;
-use crate::domain::epoch::HighWater;
+use crate::domain::epoch::{Committed, HighWater, Reason, Verdict};
 use crate::domain::snowflake::Snowflakes;
 use crate::ids::{Epoch, Incarnation, MessageId, NodeId, NodeRun, UnixMs};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::connect::Connector;
-use crate::store::identity::{self, HighWaterFile};
+use crate::store::identity::{self, HighWaterFile, Verified};
 use crate::store::nodes::Held;
 use crate::store::{dedup, nodes, presence, sessions, shards};
 
@@ -45,7 +47,7 @@ pub struct Node {
     /// When the lease was last renewed, in milliseconds after `start`.
     renewed_ms: AtomicU64,
     ids: Mutex<Snowflakes>,
-    mark: Mutex<Option<HighWater>>,
+    memory: Memory,
     mark_file: HighWaterFile,
     epoch: watch::Sender<Epoch>,
     ownership: Ownership,
@@ -80,14 +82,16 @@ impl Node {
         connector: Connector,
         pool: Pool,
         mark_file: HighWaterFile,
+        shared_mark: Option<&SharedMark>,
         window_days: u32,
     ) -> Result<Arc<Self>, StoreError> {
-        let mark = mark_file.load().await;
-        let mut client = connector.open().await?;
-        let verified = identity::verify(&mut client, mark.as_ref()).await?;
-        if let Some(reason) = verified.changed {
-            tracing::info!(?reason, "a new epoch of the store begins");
+        let mut marks: Vec<HighWater> = mark_file.load().await.into_iter().collect();
+        if let Some(shared) = shared_mark {
+            marks.extend(shared.load().await);
         }
+        let mut client = connector.open().await?;
+        let verified = identity::verify(&mut client, &marks, None).await?;
+        tell(&verified);
         dedup::keep_days(&pool, verified.now, window_days).await?;
         presence::left_by_node(&pool, id).await?;
         let joined = nodes::join(&pool, id).await?;
@@ -96,11 +100,7 @@ impl Node {
         let (ownership, peers) = (Ownership::default(), Peers::default());
         let run = NodeRun { node: id, incarnation: joined.incarnation };
         look(&client, run, &ownership, &peers).await?;
-        let mark = HighWater {
-            epoch: verified.epoch.as_str().to_owned(),
-            identity: verified.identity,
-            flushed: verified.flushed,
-        };
+        let memory = Memory::new(run, &verified);
         Ok(Arc::new(Self {
             id,
             incarnation: joined.incarnation,
@@ -111,7 +111,7 @@ impl Node {
             origin_ms: AtomicI64::new(joined.now.get()),
             renewed_ms: AtomicU64::new(0),
             ids: Mutex::new(Snowflakes::new(joined.number)),
-            mark: Mutex::new(Some(mark)),
+            memory,
             mark_file,
             epoch: watch::Sender::new(verified.epoch),
             ownership,
@@ -210,11 +210,16 @@ impl Node {
         Ok(given)
     }
 
-    /// Ends the lease, if there is another node that would wait for that; to be called when it is not kept any more.
+    /// Notes how far the database is on disk now that this node stores nothing any more, and ends the lease, if there
+    /// is another node that would wait for that; to be called when it is not kept any more.
     pub async fn leave(&self) -> Result<(), StoreError> {
+        let (identity, flushed) = in_time(identity::look(&self.pool)).await?;
+        self.memory.seen(identity, flushed);
+        self.save_mark().await;
         if !self.shares() {
             return Ok(());
         }
+        self.memory.leaves();
         in_time(nodes::leave(&self.pool, self.run())).await
     }
 
@@ -255,34 +260,40 @@ impl Node {
 
     /// Opens a connection that may be appended through: the database behind it was compared with what is known of it.
     pub async fn open_verified(&self) -> Result<Client, StoreError> {
-        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut client = self.connector.open().await?;
-        let verified = identity::verify(&mut client, mark.as_ref()).await?;
-        if let Some(reason) = verified.changed {
-            tracing::warn!(
-                ?reason,
-                "the database lost committed data: a new epoch of the store begins"
-            );
+        let (mark, witness) = (self.memory.mark().borrow().clone(), self.memory.witness());
+        let verified = identity::verify(&mut client, &[mark], Some(&witness)).await?;
+        self.memory.verified(&verified);
+        if let Verdict::Wait { others } = verified.verdict {
+            return Err(StoreError::Unavailable {
+                reason: format!(
+                    "the database was failed over, and {others} nodes have yet to say that it has all that they acked"
+                ),
+            });
         }
+        tell(&verified);
         self.epoch.send_if_modified(|epoch| {
             let changed = *epoch != verified.epoch;
             *epoch = verified.epoch.clone();
             changed
         });
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        // A renewal may have seen more meanwhile.
-        let seen = mark
-            .as_ref()
-            .filter(|mark| {
-                mark.epoch == verified.epoch.as_str() && mark.identity == verified.identity
-            })
-            .map_or(verified.flushed, |mark| mark.flushed.max(verified.flushed));
-        *mark = Some(HighWater {
-            epoch: verified.epoch.as_str().to_owned(),
-            identity: verified.identity,
-            flushed: seen,
-        });
         Ok(client)
+    }
+
+    /// A journal was told that this is committed; to be called before anybody is acked.
+    pub fn committed(&self, journal: usize, last: Committed) {
+        self.memory.committed(journal, last);
+    }
+
+    /// A journal was told that all that it was to commit had been committed before; to be called before anybody is
+    /// acked.
+    pub fn repeated(&self, journal: usize) {
+        self.memory.repeated(journal);
+    }
+
+    /// How far the database was seen on disk, and its changes.
+    pub fn mark(&self) -> watch::Receiver<HighWater> {
+        self.memory.mark()
     }
 
     /// Keeps the lease, the shards, the clock, the high-water mark and the partitions until `stop`, or until another
@@ -404,7 +415,8 @@ impl Node {
             None => client.insert(self.open_verified().await?),
         };
         // Taken before asking: the lease runs from some instant after it.
-        let asked = self.start.elapsed();
+        let asked_at = Instant::now();
+        let asked = asked_at.saturating_duration_since(self.start);
         let Some(renewed) = nodes::renew(open, self.id, self.incarnation, held).await? else {
             return Ok(false);
         };
@@ -417,20 +429,55 @@ impl Node {
         self.origin_ms.store(renewed.now.get() - middle_ms, Ordering::Relaxed);
         let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
         self.renewed_ms.store(asked_ms, Ordering::Relaxed);
-        let mark = {
-            let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(mark) = mark.as_mut() {
-                mark.flushed = mark.flushed.max(renewed.flushed);
-            }
-            mark.clone()
-        };
-        if let Some(mark) = mark
-            && let Err(error) = self.mark_file.save(&mark).await
-        {
-            tracing::warn!(%error, "the high-water mark could not be written");
-        }
+        self.memory.renewed(asked_at, &renewed);
+        self.save_mark().await;
         Ok(true)
     }
+
+    async fn save_mark(&self) {
+        let mark = self.memory.mark().borrow().clone();
+        if let Err(error) = self.mark_file.save(&mark).await {
+            tracing::warn!(%error, "the high-water mark could not be written");
+        }
+    }
+}
+
+/// Tells whoever runs this what a look at the database decided.
+fn tell(verified: &Verified) {
+    let reason = match verified.verdict {
+        Verdict::Same | Verdict::Wait { .. } => return,
+        Verdict::Continued => {
+            metrics::counter!("rookery_store_epochs_kept_total").increment(1);
+            let timeline = verified.identity.timeline;
+            tracing::info!(
+                timeline,
+                "the database was failed over and lacks nothing: the epoch stays"
+            );
+            return;
+        }
+        Verdict::Anew(reason) => reason,
+    };
+    let epoch = verified.epoch.as_str();
+    match reason {
+        Reason::First => {
+            tracing::info!(epoch, "the first epoch of the store begins");
+            return;
+        }
+        Reason::OtherDatabase | Reason::Behind { .. } | Reason::Lacking { .. } => {
+            tracing::error!(
+                ?reason,
+                epoch,
+                "the database lost committed data: a new epoch of the store begins"
+            );
+        }
+        Reason::Unproved => {
+            tracing::warn!(
+                epoch,
+                "the database was failed over and may lack committed data: a new epoch of the store begins"
+            );
+        }
+    }
+    metrics::counter!("rookery_store_epochs_begun_total", "why" => reason.as_str()).increment(1);
 }
 
 /// Learns from the store who is there and who owns what.

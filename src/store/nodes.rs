@@ -38,6 +38,8 @@ pub struct Joined {
 pub struct Renewed {
     /// The database's time.
     pub now: UnixMs,
+    /// Until when it runs, in microseconds of the database's time.
+    pub lease_until_us: i64,
     /// How far the database's log is on disk.
     pub flushed: WalPosition,
     /// Whether it had run out: others may have taken the node for gone.
@@ -96,8 +98,9 @@ pub async fn renew(
         .map_err(|error| StoreError::of_read(&error))?;
     row.map(|row| {
         let now = UnixMs::new(get(&row, "now_ms")?);
+        let lease_until_us = get(&row, "lease_until_us")?;
         let (flushed, has_lapsed) = (get(&row, "flushed")?, get(&row, "has_lapsed")?);
-        Ok(Renewed { now, flushed, has_lapsed })
+        Ok(Renewed { now, lease_until_us, flushed, has_lapsed })
     })
     .transpose()
 }

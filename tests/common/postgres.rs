@@ -26,31 +26,50 @@ pub struct Postgres {
     folder: TempDir,
     child: Child,
     args: Vec<String>,
+    settings: Vec<String>,
 }
+
+/// A copy of what one held, as it was then.
+pub struct Backup(TempDir);
 
 impl Postgres {
     /// Makes and starts one with these settings, as `fsync=off`, and waits until it takes connections.
     pub async fn start(settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("rookery-pg-").tempdir().unwrap();
-        let run_as = unprivileged();
-        if let Some(user) = &run_as {
-            std::os::unix::fs::chown(folder.path(), Some(user.uid), Some(user.gid)).unwrap();
-        }
-        let data = folder.path().join("data");
-        let binaries = binaries::find(None, None).unwrap();
-        let mut initdb = Command::new(binaries.folder.join("initdb"));
-        initdb.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
-        initdb.stderr(Stdio::null()).arg("-D").arg(&data);
+        let folder = folder();
         // Without waiting for the disk: nothing here has to outlive a loss of power.
-        initdb.args(["-U", "rookery", "-A", "trust", "--locale=C", "--no-sync"]);
-        let mut initdb = child::spawn(initdb, run_as.as_ref()).unwrap();
-        assert!(initdb.wait().await.unwrap().success());
+        let how = ["-U", "rookery", "-A", "trust", "--locale=C", "--no-sync"];
+        run("initdb", &folder.path().join("data"), &how).await;
+        let settings = settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
+        Self::start_in(folder, settings.collect()).await
+    }
 
+    /// Makes and starts a standby of this one, with the same settings, that follows it as `standby`.
+    pub async fn standby(&self) -> Self {
+        let folder = folder();
+        // The name goes into what the standby connects by, too.
+        self.copy_to(&folder, &["-R", "-d", &format!("{} application_name=standby", self.url())])
+            .await;
+        Self::start_in(folder, self.settings.clone()).await
+    }
+
+    /// Takes a copy of it while it runs.
+    pub async fn back_up(&self) -> Backup {
+        let folder = folder();
+        self.copy_to(&folder, &["-d", &self.url()]).await;
+        Backup(folder)
+    }
+
+    async fn copy_to(&self, folder: &TempDir, how: &[&str]) {
+        let at_once = ["-X", "stream", "-c", "fast", "--no-sync"];
+        run("pg_basebackup", &folder.path().join("data"), &[how, &at_once].concat()).await;
+    }
+
+    async fn start_in(folder: TempDir, settings: Vec<String>) -> Self {
         let mut args = vec!["-k".to_owned(), folder.path().to_str().unwrap().to_owned()];
         args.extend(["-h", "", "-p", "5432"].map(str::to_owned));
-        args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        args.extend(settings.clone());
         let child = Self::spawn(folder.path(), &args);
-        let postgres = Self { folder, child, args };
+        let postgres = Self { folder, child, args, settings };
         postgres.await_ready().await;
         postgres
     }
@@ -111,6 +130,37 @@ impl Postgres {
         }
     }
 
+    /// Puts a copy in the place of what it holds, which is gone; it must not run.
+    pub fn restore(&self, backup: &Backup) {
+        let data = self.folder.path().join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::rename(backup.0.path().join("data"), &data).unwrap();
+    }
+
+    /// Makes a primary of a standby, and waits until it takes writes.
+    pub async fn promote(&self) {
+        run("pg_ctl", &self.folder.path().join("data"), &["promote", "--silent"]).await;
+    }
+
+    /// Has a standby follow its primary no more, whatever comes.
+    pub async fn cut_off(&self) {
+        let standby = self.connect().await;
+        standby.batch_execute("alter system set primary_conninfo = ''").await.unwrap();
+        standby.batch_execute("select pg_reload_conf()").await.unwrap();
+        let since = Instant::now();
+        while self.receiver().await.is_some() {
+            assert!(since.elapsed() < GIVE_UP_AFTER, "the standby goes on following");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The process by which a standby follows its primary, while it does.
+    pub async fn receiver(&self) -> Option<u32> {
+        let following = "select pid from pg_stat_wal_receiver where status = 'streaming'";
+        let row = self.connect().await.query_opt(following, &[]).await.unwrap();
+        row.map(|row| row.get::<_, i32>(0).unsigned_abs())
+    }
+
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
         self.socket_folder().join(".s.PGSQL.5432")
@@ -139,6 +189,26 @@ impl Drop for Postgres {
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
+}
+
+/// A folder of the user that PostgreSQL runs as.
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("rookery-pg-").tempdir().unwrap();
+    if let Some(user) = unprivileged() {
+        std::os::unix::fs::chown(folder.path(), Some(user.uid), Some(user.gid)).unwrap();
+    }
+    folder
+}
+
+/// Runs one of PostgreSQL's programs on a data folder.
+async fn run(name: &str, data: &Path, args: &[&str]) {
+    // Where the programs were found there may only be links to some of them.
+    let postgres = binaries::find(None, None).unwrap().folder.join("postgres");
+    let mut program = Command::new(postgres.canonicalize().unwrap().with_file_name(name));
+    program.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    program.args(args).arg("-D").arg(data);
+    let mut program = child::spawn(program, unprivileged().as_ref()).unwrap();
+    assert!(program.wait().await.unwrap().success(), "{name}");
 }
 
 /// PostgreSQL refuses to run as root.

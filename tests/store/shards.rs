@@ -263,7 +263,9 @@ async fn claim_wins_against_saturated_journal() {
 
 async fn node(base: &Base, id: NodeId, folder: &TempDir) -> Arc<Node> {
     let mark = HighWaterFile::new(folder.path());
-    Node::join(id, base.connector.clone(), base.pool.clone(), mark, WINDOW_DAYS).await.unwrap()
+    Node::join(id, base.connector.clone(), base.pool.clone(), mark, None, WINDOW_DAYS)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

@@ -152,6 +152,20 @@ impl ClusterKey {
         Ok(Envelope { from, to, number, deadline, content })
     }
 
+    /// Signs what nodes keep in Redis besides envelopes: the signature, and what it is over.
+    pub(super) fn seal_mark(&self, mark: &[u8]) -> Vec<u8> {
+        let tag = self.mac().chain_update(b"mark").chain_update(mark).finalize().into_bytes();
+        [&tag[..], mark].concat()
+    }
+
+    /// Reads what was signed so.
+    pub(super) fn open_mark<'a>(&self, raw: &'a [u8]) -> Result<&'a [u8], Refused> {
+        let (tag, mark) = raw.split_at_checked(TAG_BYTES).ok_or(Refused::Malformed)?;
+        let signed = self.mac().chain_update(b"mark").chain_update(mark);
+        signed.verify_slice(tag).map_err(|_| Refused::Forged)?;
+        Ok(mark)
+    }
+
     fn mac(&self) -> Hmac<Sha256> {
         // A key that is shorter than a block is filled up with zeros; that is what HMAC itself does with one.
         let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
@@ -236,6 +250,16 @@ mod tests {
     #[test]
     fn clusters_with_other_keys_have_other_prefixes() {
         assert_ne!(key().prefix(), ClusterKey::new([8; 32]).prefix());
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_no_other_key_nor_an_envelope_passes_for_one() {
+        let raw = key().seal_mark(b"a mark");
+
+        assert_eq!(key().open_mark(&raw), Ok(&b"a mark"[..]));
+        assert_eq!(ClusterKey::new([8; 32]).open_mark(&raw), Err(Refused::Forged));
+        assert_eq!(key().open_mark(&key().seal(&envelope(b"x"))), Err(Refused::Forged));
+        assert_eq!(key().open_mark(b"short"), Err(Refused::Malformed));
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 mod carry;
 pub mod envelope;
 mod inbox;
+mod mark;
 mod outbox;
 mod postgres;
 mod receive;
@@ -23,6 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::carry::{Carry, Shared, count_unsent, deadline};
 use self::envelope::ClusterKey;
+pub use self::mark::SharedMark;
 use self::outbox::{Outbox, Unsent};
 use self::postgres::Postgres;
 use self::receive::Receiver;

@@ -90,6 +90,27 @@ impl Redis {
         self.check(&mut connection).await
     }
 
+    /// The mark that all nodes share, as it was written.
+    pub(super) async fn read_mark(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(redis::cmd("GET").arg(self.mark()).query_async(connection).await?)
+    }
+
+    /// Writes it. It stays until it is written again: what it says of an epoch does not become wrong.
+    pub(super) async fn write_mark(
+        &self,
+        connection: &mut MultiplexedConnection,
+        mark: &[u8],
+    ) -> Result<(), Failure> {
+        Ok(redis::cmd("SET").arg(self.mark()).arg(mark).exec_async(connection).await?)
+    }
+
+    fn mark(&self) -> String {
+        format!("{}:mark", self.prefix)
+    }
+
     /// Asks until Redis can carry.
     pub(super) async fn until_it_answers(self) -> MultiplexedConnection {
         loop {
