@@ -25,12 +25,18 @@ use futures_util::future::join_all;
 use rookery::client::Update;
 use rookery::client::raw::Parted;
 use rookery::ids::ClientMsgId;
+use rookery::limits;
 use rookery::protocol::{Content, Platform};
 use serde_json::{Value, json};
 
 /// How long the shards of a node that died or froze are without an owner at most: its lease, one renewal of those that take
 /// them, and a client's wait before it tries again; the rest is for a busy machine.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(18);
+/// How soon a clean change, a dead link and what changed while there was no Redis are known on all nodes: twice what is
+/// promised of the first, for a machine that has other things to do.
+const CLEAN_WITHIN: Duration = Duration::from_secs(4);
+const DEAD_LINK_WITHIN: Duration = Duration::from_secs(60);
+const REDIS_BACK_WITHIN: Duration = Duration::from_secs(60);
 /// How long a shard that is handed over may be without an owner.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(3);
 /// How long a login waits for a node that does not answer.
@@ -195,6 +201,53 @@ async fn the_users_of_a_node_that_is_killed_are_offline_on_the_others_within_hal
         .await;
     alice.ok("message.send", text("bob", key(), "good morning")).await;
     assert_eq!(next_soon(&mut bob, "message.new").await["seq"], 3);
+}
+
+/// Waits until a watcher at each of two nodes knows that a user is so, and prints after how long.
+async fn converge(watchers: &mut [Raw; 2], user: &str, state: &str, limit: Duration, after: &str) {
+    let since = Instant::now();
+    let knowing = watchers.iter_mut().map(|watcher| async move {
+        // Told nothing for a while they say that they are there, as clients do.
+        loop {
+            match tokio::time::timeout(limits::HEARTBEAT_EVERY, told(watcher, user)).await {
+                Ok(presence) if presence["state"] == state => break,
+                Ok(_) => {}
+                Err(_) => drop(watcher.ok("ping", json!({})).await),
+            }
+        }
+        assert_eq!(get_one(watcher, user).await["state"], state);
+    });
+    within(limit, after, join_all(knowing)).await;
+    println!("{after}: {user} is {state} for all after {:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_somebody_is_is_true_on_the_other_nodes_soon_whatever_happened() {
+    let mut cluster = Cluster::start(3).await;
+    let mut watchers = [cluster.raw(0, "alice", "a").await, cluster.raw(2, "carol", "c").await];
+    for watcher in &mut watchers {
+        watcher.ok("presence.watch", json!({"users": ["bob", "dave"]})).await;
+    }
+
+    let mut bob = cluster.raw(1, "bob", "b").await;
+    converge(&mut watchers, "bob", "online", CLEAN_WITHIN, "a login").await;
+    bob.ok("presence.set", json!({"state": "background"})).await;
+    converge(&mut watchers, "bob", "background", CLEAN_WITHIN, "a change").await;
+    bob.ok("logout", json!({})).await;
+    converge(&mut watchers, "bob", "offline", CLEAN_WITHIN, "a logout").await;
+
+    // It says nothing any more, and nothing says that it is gone.
+    let silent = cluster.raw(1, "dave", "d").await;
+    converge(&mut watchers, "dave", "online", CLEAN_WITHIN, "a login").await;
+    converge(&mut watchers, "dave", "offline", DEAD_LINK_WITHIN, "a dead link").await;
+    drop(silent);
+
+    cluster.redis().kill().await;
+    let bob = cluster.raw(1, "bob", "b").await;
+    converge(&mut watchers, "bob", "online", REDIS_BACK_WITHIN, "a login without Redis").await;
+    cluster.redis().start_again().await;
+    drop(bob);
+    converge(&mut watchers, "bob", "offline", REDIS_BACK_WITHIN, "the return of Redis").await;
 }
 
 /// Everything that came until the end of a session that did something while its node was frozen: whether a send was acked.
