@@ -93,8 +93,7 @@ pub async fn run(
     let users = if common.short { options.users.min(SHORT_USERS) } else { options.users } as usize;
     let doomed = target.take_last();
     let doomed = doomed.ok_or_else(|| BenchError::Options("there is one node".to_owned()))?;
-    let measured = measure(&Run::new(common, target)?, options, users, doomed).await;
-    measured
+    measure(&Run::new(common, target)?, options, users, doomed).await
 }
 
 async fn measure(
