@@ -381,6 +381,30 @@ async fn a_node_that_is_stopped_hands_its_groups_over_at_once_and_tells_its_clie
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_restarted_one_after_the_other_under_load_lose_nothing() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.await_settled().await;
+    let names = ["ann", "ben", "cid"];
+    cluster.with_users(&names);
+    cluster.group(0, "crew", "ann", &["ben", "cid"]);
+    let crew = Crew::at_it(&cluster, "crew", &[(0, "ann"), (1, "ben"), (2, "cid")]).await;
+
+    for place in 0..3 {
+        crew.talk.under_way(4).await;
+        let since = Instant::now();
+        assert_eq!(cluster.stop(place).code(), Some(0));
+        println!("node {place} stopped after {:?}", since.elapsed());
+        cluster.restart(place);
+        // Whose node was away is back as well: nobody is acked for anybody else.
+        within(TAKEN_OVER_WITHIN, "acks for all", crew.go_on()).await;
+        println!("all are acked after {:?}", since.elapsed());
+    }
+
+    let mut reader = cluster.raw(0, "ann", "reader").await;
+    crew.account(&mut reader, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_gets_its_share_of_the_shards_step_by_step_and_no_send_waits_for_it() {
     const GROUPS: usize = 8;
     let mut cluster = Cluster::start(2).await;
