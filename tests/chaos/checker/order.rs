@@ -66,11 +66,13 @@ struct Facts<'i, 'h> {
 impl<'i, 'h> Facts<'i, 'h> {
     fn of(index: &'i Index<'h>) -> Self {
         let mut known: HashMap<Key<'_>, usize> = HashMap::new();
-        let shown = index.sights.iter().map(|sight| {
+        // What the store has lost since may be stored once more, under the same key and with another body.
+        let shown = index.sights.iter().filter(|sight| sight.epoch == index.epoch).map(|sight| {
             let entry = sight.entry;
             (sight.at, (&entry.log, entry.from.as_str(), entry.key.as_str()))
         });
-        for (at, key) in shown.chain(index.acks.iter().map(|ack| (ack.at, ack.key))) {
+        let acked = index.acks.iter().filter(|ack| ack.epoch == index.epoch);
+        for (at, key) in shown.chain(acked.map(|ack| (ack.at, ack.key))) {
             let first = known.entry(key).or_insert(at);
             *first = at.min(*first);
         }
@@ -119,7 +121,7 @@ impl<'i, 'h> Facts<'i, 'h> {
         }
         self.copies(later)
             .filter(|copy| copy.sent < known && !copy.is_refused())
-            .any(|copy| !self.promises(copy, earlier, known))
+            .any(|copy| !self.promises(copy, later, earlier, known))
     }
 
     fn is_of_the_past(&self, copy: &Copy<'_>) -> bool {
@@ -128,12 +130,14 @@ impl<'i, 'h> Facts<'i, 'h> {
         login.is_none_or(|login| login.epoch != self.index.epoch)
     }
 
-    /// Whether the session of `copy` promised that `earlier` stands before it; it was known to be stored at `known`.
-    fn promises(&self, copy: &Copy<'h>, earlier: Key<'h>, known: usize) -> bool {
-        let before: Vec<_> = self
-            .copies(earlier)
-            .filter(|own| own.conn == copy.conn && own.sent < copy.sent)
-            .collect();
+    /// Whether the session of `copy`, which is of `later`, promised that `earlier` stands before it; it was known to be stored
+    /// at `known`.
+    fn promises(&self, copy: &Copy<'h>, later: Key<'h>, earlier: Key<'h>, known: usize) -> bool {
+        // What comes again has the place of its first time.
+        let own = self.copies(later).filter(|own| own.conn == copy.conn);
+        let first = own.map(|own| own.sent).min().unwrap_or(copy.sent);
+        let before: Vec<_> =
+            self.copies(earlier).filter(|own| own.conn == copy.conn && own.sent < first).collect();
         let Some(last) = before.last() else { return false };
         if before.iter().any(|own| own.is_final()) {
             return false;
