@@ -37,7 +37,7 @@ use common::proxy::Link;
 use common::send_signal;
 
 /// How long people talk where nothing goes wrong.
-const TALK: Duration = Duration::from_secs(15);
+const TALK: Duration = Duration::from_secs(17);
 /// Acks in that time, at least, for it to have been a talk.
 const ACKS: usize = 50;
 /// What goes wrong in the other run: each time a link is cut, or PostgreSQL killed.

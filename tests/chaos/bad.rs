@@ -825,7 +825,7 @@ fn claims_that_do_not_wait_for_what_is_being_appended() {
 impl Talk {
     /// Nothing was wrong all the while; what was said is in the log and in bob's inbox.
     fn ends_in_calm(mut self, all: &[Entry]) -> Script {
-        self.script.be_calm(Duration::from_secs(12));
+        self.script.be_calm(Duration::from_secs(15));
         self.read_back(all);
         self.script.inbox_back("bob", all);
         self.script
@@ -850,7 +850,7 @@ fn one_who_is_pushed_something_too_late() {
     let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
 
     talk.script.store(talk.alice, &one);
-    talk.script.wait(Duration::from_secs(9));
+    talk.script.wait(Duration::from_secs(11));
     talk.script.show(talk.bob, &one);
 
     talk.ends_in_calm(&[one]).breaks(Rule::Pushed);
@@ -879,7 +879,7 @@ fn one_who_logs_in_and_is_neither_told_of_a_head_nor_pushed_what_is_behind_it() 
     talk.script.store(talk.alice, &one);
     talk.script.heads.groups.insert(eng.clone(), 0);
     talk.script.log_in("carol", "tab", Platform::Web);
-    talk.script.be_calm(Duration::from_secs(12));
+    talk.script.be_calm(Duration::from_secs(15));
     talk.script.read_back("n1", &eng, std::slice::from_ref(&one));
     let Some(What::ReadBack { user, .. }) =
         talk.script.history.events.last_mut().map(|event| &mut event.what)

@@ -29,7 +29,7 @@ use index::Index;
 
 /// How long a push may take, on a machine that is busy and to a client that does not read for a while. Sooner than nodes
 /// compare what came to them with the store.
-pub const PUSHED_WITHIN: Duration = Duration::from_secs(8);
+pub const PUSHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -293,7 +293,7 @@ fn who_was_told_to_sync_or_was_told_of_heads_behind_it_need_not_be_pushed_anythi
     talk.script.heads = heads.clone();
     talk.script.answer(sync, Answer::Synced { epoch, heads });
     talk.script.log_in("bob", "laptop", Platform::Linux);
-    talk.script.be_calm(Duration::from_secs(12));
+    talk.script.be_calm(Duration::from_secs(15));
     talk.script.read_back("n1", &log, &all);
     talk.script.inbox_back("bob", &all);
 
@@ -309,7 +309,7 @@ fn who_leaves_before_a_push_is_late_is_not_owed_it() {
     talk.script.store(talk.alice, &one);
     talk.script.wait(Duration::from_secs(2));
     talk.script.part(talk.bob, Parting::Broken);
-    talk.script.be_calm(Duration::from_secs(12));
+    talk.script.be_calm(Duration::from_secs(15));
     talk.script.read_back("n1", &log, std::slice::from_ref(&one));
     talk.script.inbox_back("bob", &[one]);
 
@@ -328,7 +328,7 @@ fn who_is_let_in_while_a_node_does_not_answer_may_have_to_look() {
     talk.script.show(talk.bob, &one);
     talk.script.wait(Duration::from_secs(2));
     talk.script.logged_in(asked, "bob");
-    talk.script.be_calm(Duration::from_secs(12));
+    talk.script.be_calm(Duration::from_secs(15));
     talk.script.read_back("n1", &log, std::slice::from_ref(&one));
     talk.script.inbox_back("bob", &[one]);
 

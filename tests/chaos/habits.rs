@@ -14,10 +14,12 @@ pub const LONG_AFTER: Duration = Duration::from_secs(4);
 /// What waits to be said at most, while it is short.
 const SHORT: usize = 8;
 /// What each of a crowd says then: together more than what may wait for one who does not read.
-const LONG: usize = 15;
+const LONG: usize = 20;
 const LONG_BYTES: usize = 28_000;
-/// Until all that is said, for so long at most: a session whose peer reads nothing for ten seconds is closed.
-const READS_NOT_FOR: Duration = Duration::from_secs(6);
+/// Until all that is said, for so long at most, and a while longer, in which it arrives: a session whose peer reads nothing
+/// for ten seconds is closed.
+const READS_NOT_FOR: Duration = Duration::from_millis(5_500);
+const ARRIVES_WITHIN: Duration = Duration::from_millis(1_500);
 const NARROW_BYTES: u32 = 8 * 1024;
 /// What a phone says when it sees another one in its place.
 const INSISTS: usize = 3;
@@ -82,6 +84,7 @@ impl Client {
                 let are_through = crowd.wait_for(|talking| *talking == 0);
                 // However that ends, it reads on.
                 let _ = tokio::time::timeout(READS_NOT_FOR, are_through).await;
+                tokio::time::sleep(ARRIVES_WITHIN).await;
                 Habit::None
             }
             Habit::Crowd(log) if since.elapsed() >= LONG_AFTER => {

@@ -160,7 +160,7 @@ impl World {
             }
         }
         self.all_arrives();
-        self.now_us += 9_000_000;
+        self.now_us += 11_000_000;
         self.is_calm = false;
         let lasted_us = self.now_us - from_us;
         self.see(What::Calm { lasted_us, moved: Vec::new(), told_us: lasted_us });
