@@ -49,7 +49,8 @@ const SHORT_ROUND: Duration = Duration::from_secs(50);
 const LONG_ROUND: Duration = Duration::from_secs(120);
 /// A run of so many minutes has long rounds.
 const LONG_RUN: f64 = 10.0;
-/// How long each round begins without a fault: to see that pushes come by themselves, and what befalls one who does not read.
+/// How long each round begins without a fault: to see that pushes come by themselves, and what befalls one who does not
+/// read.
 const CALM: Duration = Duration::from_secs(22);
 /// What a round takes beside its faults, mostly: nodes start, all comes to rest, all is read back.
 const BESIDES: Duration = Duration::from_secs(46);

@@ -251,8 +251,8 @@ async fn perform(
     again
 }
 
-/// Whether there may be a session somewhere that must not go on: the device has one, which this login replaces; or a kick or
-/// another login has ended one, and the node that holds it may not have heard of that yet.
+/// Whether there may be a session somewhere that must not go on: the device has one, which this login replaces; or a
+/// kick or another login has ended one, and the node that holds it may not have heard of that yet.
 fn may_be_in(request: &Request, facts: &Facts) -> bool {
     let Newcomer { platform, device, .. } = &request.newcomer;
     let same = |known: &Known| known.platform == *platform && known.device == *device;

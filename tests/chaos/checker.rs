@@ -27,8 +27,8 @@ use std::time::Duration;
 use super::history::{History, Log};
 use index::Index;
 
-/// How long a push may take, on a machine that is busy and to a client that does not read for a while. Sooner than nodes
-/// compare what came to them with the store.
+/// How long a push may take, on a machine that is busy and to a client that does not read for a while. Sooner than
+/// nodes compare what came to them with the store.
 pub const PUSHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What can be broken.
@@ -60,7 +60,8 @@ pub enum Rule {
     OneWinner,
     /// In the end all see how everybody is.
     Presence,
-    /// Along a log the epochs of its owners do not fall, each is of one owner, and a claim waits for the appends in flight.
+    /// Along a log the epochs of its owners do not fall, each is of one owner, and a claim waits for the appends in
+    /// flight.
     OneOwner,
     /// While nothing is wrong, what is new is pushed to all who are online, or they are told to sync.
     Pushed,

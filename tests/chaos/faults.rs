@@ -75,9 +75,11 @@ pub enum Fault {
     EndCommits,
     /// PostgreSQL carries statements that write messages out, and refuses some of them when they are to be committed.
     RefuseCommits,
-    /// Messages take long to be committed, and meanwhile the connections of all nodes to PostgreSQL end, again and again.
+    /// Messages take long to be committed, and meanwhile the connections of all nodes to PostgreSQL end, again and
+    /// again.
     SlowCommits,
-    /// What a node says to PostgreSQL is held up until others have its shards, and arrives before these append anything.
+    /// What a node says to PostgreSQL is held up until others have its shards, and arrives before these append
+    /// anything.
     Overtake {
         node: usize,
     },
@@ -107,8 +109,8 @@ enum Victim {
     Postgres,
 }
 
-/// All that goes wrong in a run of this length, in the order in which it begins. Nothing lasts beyond its end. Of the kinds
-/// in `more` there is more than of the others.
+/// All that goes wrong in a run of this length, in the order in which it begins. Nothing lasts beyond its end. Of the
+/// kinds in `more` there is more than of the others.
 pub fn schedule(seed: u64, nodes: usize, length: Duration, more: &[String]) -> Vec<Strike> {
     let mut random = Random(seed);
     let (mut strikes, mut deck): (Vec<Strike>, _) = (Vec::new(), Vec::new());

@@ -16,8 +16,8 @@ const SHORT: usize = 8;
 /// What each of a crowd says then: together more than what may wait for one who does not read.
 const LONG: usize = 20;
 const LONG_BYTES: usize = 28_000;
-/// Until all that is said, for so long at most, and a while longer, in which it arrives: a session whose peer reads nothing
-/// for ten seconds is closed.
+/// Until all that is said, for so long at most, and a while longer, in which it arrives: a session whose peer reads
+/// nothing for ten seconds is closed.
 const READS_NOT_FOR: Duration = Duration::from_millis(5_500);
 const ARRIVES_WITHIN: Duration = Duration::from_millis(1_500);
 const NARROW_BYTES: u32 = 8 * 1024;

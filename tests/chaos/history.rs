@@ -62,14 +62,14 @@ pub enum What {
     Truth { user: String, presence: Presence },
     /// How somebody else sees a user: what a session was told last (`asked` is false), or what it gets for asking.
     Seen { watcher: String, node: String, user: String, presence: Presence, asked: bool },
-    /// By whom an entry of a group's log was appended, and which claims stood then and when it was committed, if the harness
-    /// can find out.
+    /// By whom an entry of a group's log was appended, and which claims stood then and when it was committed, if the
+    /// harness can find out.
     Owned { log: Log, seq: u64, shard: u16, node: Option<String>, under: Claims, until: Claims },
     /// The store names this node as the owner of a shard, for as long as the shard has this epoch.
     Claimed { shard: u16, shard_epoch: u64, node: String },
-    /// Until now nothing was wrong with any node or with what it needs. Of these groups the owners changed all the same: nodes
-    /// share them out while they have more than others. For so long from its beginning nodes lost nothing of what they told
-    /// each other.
+    /// Until now nothing was wrong with any node or with what it needs. Of these groups the owners changed all the
+    /// same: nodes share them out while they have more than others. For so long from its beginning nodes lost nothing
+    /// of what they told each other.
     Calm { lasted_us: u64, moved: Vec<Log>, told_us: u64 },
     /// The store has another epoch: it lost committed data.
     StoreEpoch { epoch: String },
@@ -191,7 +191,8 @@ pub struct Heads {
     pub groups: BTreeMap<Log, u64>,
 }
 
-/// Under what an entry of a group is appended: the epoch of the group's shard, and the fence of the journal that appends.
+/// Under what an entry of a group is appended: the epoch of the group's shard, and the fence of the journal that
+/// appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     pub shard_epoch: u64,

@@ -20,12 +20,13 @@ pub const NODES: usize = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node that has ended by itself is started again after this time.
 const STARTED_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// As between two machines that are apart: what has to be waited for before a word goes out shows only where words take time.
+/// As between two machines that are apart: what has to be waited for before a word goes out shows only where words take
+/// time.
 const REDIS_TAKES: Duration = Duration::from_millis(5);
 const LOST: [&str; 2] = ["rookery_bus_gaps_total", "rookery_bus_unsent_total"];
 const TERMINATED_EVERY: Duration = Duration::from_millis(150);
-/// While commits are slow: how long they take, and how often connections end. Not at once after each other, or nobody would
-/// have got so far as to commit.
+/// While commits are slow: how long they take, and how often connections end. Not at once after each other, or nobody
+/// would have got so far as to commit.
 const COMMITS_TAKE: Duration = Duration::from_millis(300);
 const ENDED_IN_SLOW_COMMITS_EVERY: Duration = Duration::from_millis(700);
 /// How often it is looked whether others have the shards of a node whose words are held up: before they use them.

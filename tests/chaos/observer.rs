@@ -1,5 +1,5 @@
-//! A look into the store while a run goes on, and what goes wrong there: it sees what no client does, under which claims
-//! entries of groups are appended.
+//! A look into the store while a run goes on, and what goes wrong there: it sees what no client does, under which
+//! claims entries of groups are appended.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! One who logs in while a crowd talks, says nothing and goes when the peace is over: what it must be pushed begins with the
-//! heads that its login tells.
+//! One who logs in while a crowd talks, says nothing and goes when the peace is over: what it must be pushed begins
+//! with the heads that its login tells.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const COME_EVERY: Duration = Duration::from_millis(200);
 pub async fn visit(shared: Shared, nth: usize, mut phase: watch::Receiver<Phase>) {
     tokio::time::sleep(COMES_AFTER + COME_EVERY * nth as u32).await;
     // Every third one to the user to whom the crowd talks, the others to those who do.
-    let user = if nth % 3 == 0 { 0 } else { 1 + nth % (shared.users.len() - 1) };
+    let user = if nth.is_multiple_of(3) { 0 } else { 1 + nth % (shared.users.len() - 1) };
     let (user, id) = (shared.users[user].clone(), format!("tab-{nth}"));
     let device = Device { user, id, platform: Platform::Web };
     let door = &shared.doors[(nth + nth / 3) % shared.doors.len()];

@@ -118,7 +118,8 @@ impl Workload {
             truth: Arc::default(),
             true_within,
         };
-        // Each large group lacks another part of the users; a small one is of two, so that most nodes have nobody of it.
+        // Each large group lacks another part of the users; a small one is of two, so that most nodes have nobody of
+        // it.
         let members = |group: usize| {
             let two = [group % users.len(), (group + 2) % users.len()];
             let is_in = |user: &usize| match group % 2 {

@@ -142,8 +142,8 @@ impl<'h> Told<'h> {
         told
     }
 
-    /// Where a session was told of heads that do not reach up to an entry, if the entry or the word to sync should have come
-    /// and did not.
+    /// Where a session was told of heads that do not reach up to an entry, if the entry or the word to sync should have
+    /// come and did not.
     fn lacks(&self, index: &Index<'_>, session: &Session<'_>, new: &New<'_>) -> Option<usize> {
         let New { entry, sent, due_us } = *new;
         let (conn, log, seq) = (session.conn, &entry.log, entry.seq);

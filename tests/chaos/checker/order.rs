@@ -130,8 +130,8 @@ impl<'i, 'h> Facts<'i, 'h> {
         login.is_none_or(|login| login.epoch != self.index.epoch)
     }
 
-    /// Whether the session of `copy`, which is of `later`, promised that `earlier` stands before it; it was known to be stored
-    /// at `known`.
+    /// Whether the session of `copy`, which is of `later`, promised that `earlier` stands before it; it was known to be
+    /// stored at `known`.
     fn promises(&self, copy: &Copy<'h>, later: Key<'h>, earlier: Key<'h>, known: usize) -> bool {
         // What comes again has the place of its first time.
         let own = self.copies(later).filter(|own| own.conn == copy.conn);
