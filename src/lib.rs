@@ -30,6 +30,9 @@ macro_rules! sabotaged {
     (sql $statement:expr) => {
         &$crate::store::sabotage::statement($statement)
     };
+    (answer $client:expr, $statement:expr, $params:expr) => {
+        $crate::store::sabotage::answer(&$client, $statement, $params)
+    };
 }
 #[cfg(not(feature = "sabotage"))]
 macro_rules! sabotaged {
@@ -38,6 +41,9 @@ macro_rules! sabotaged {
     };
     (sql $statement:expr) => {
         $statement
+    };
+    (answer $client:expr, $statement:expr, $params:expr) => {
+        $client.query($statement, $params)
     };
 }
 

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 pub(crate) enum Fault {
     /// A message to a group is acked when its statement is sent.
     AckBeforeCommit,
+    /// An append is taken for committed at the first rows of its answer, which come before the commit.
+    AckOnFirstRows,
     /// A node that does not own a group any more goes on appending to it.
     NoEpochCheck,
     /// `FOR KEY SHARE` for `FOR SHARE`: a claim does not wait for the appends in flight.
@@ -16,8 +18,12 @@ pub(crate) enum Fault {
     DedupInMemory,
     /// Of a statement whose connection broke it is taken that it was committed.
     GuessSuccess,
+    /// A login reads the heads first, and has what is committed from then on sent to it only after that.
+    SyncBeforeRegistration,
     /// A login is answered before the sessions that it ended know of it.
     EarlyWinner,
+    /// What finds no room in a session's queue is left out, and its client is not told to sync.
+    FullQueueWithoutMarker,
     /// Cursors of one-to-one conversations go to where they are asked to.
     FallingCursors,
     /// After a conflict the journal goes on with what waits from that group.
@@ -25,13 +31,16 @@ pub(crate) enum Fault {
 }
 
 /// By the names that `ROOKERY_SABOTAGE` has for them.
-const FAULTS: [(&str, Fault); 8] = [
+const FAULTS: [(&str, Fault); 11] = [
     ("ack-before-commit", Fault::AckBeforeCommit),
+    ("ack-on-first-rows", Fault::AckOnFirstRows),
     ("no-epoch-check", Fault::NoEpochCheck),
     ("key-share", Fault::KeyShare),
     ("dedup-in-memory", Fault::DedupInMemory),
     ("guess-success", Fault::GuessSuccess),
+    ("sync-before-registration", Fault::SyncBeforeRegistration),
     ("early-winner", Fault::EarlyWinner),
+    ("full-queue-without-marker", Fault::FullQueueWithoutMarker),
     ("falling-cursors", Fault::FallingCursors),
     ("kept-queue", Fault::KeptQueue),
 ];

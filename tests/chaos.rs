@@ -37,7 +37,7 @@ use common::proxy::Link;
 use common::send_signal;
 
 /// How long people talk where nothing goes wrong.
-const TALK: Duration = Duration::from_secs(6);
+const TALK: Duration = Duration::from_secs(17);
 /// Acks in that time, at least, for it to have been a talk.
 const ACKS: usize = 50;
 /// What goes wrong in the other run: each time a link is cut, or PostgreSQL killed.
@@ -71,8 +71,12 @@ async fn a_run_without_faults_keeps_everything_and_one_change_to_it_is_found() {
     let (node, seed) = (Node::start(), 7);
     let recorder = Recorder::new(seed, "per_class");
 
-    let workload = people(&node, &[node.http().to_string()], &recorder, seed).await;
+    let mut workload = people(&node, &[node.http().to_string()], &recorder, seed).await;
+    workload.begin_peace();
     tokio::time::sleep(TALK).await;
+    workload.end_peace();
+    let lasted_us = TALK.as_micros() as u64;
+    recorder.see(What::Calm { lasted_us, moved: Vec::new(), told_us: lasted_us });
     let outcome = workload.finish().await;
 
     let history = recorder.history();

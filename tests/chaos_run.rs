@@ -1,6 +1,8 @@
 //! Three real nodes, a PostgreSQL and a Redis to which everything happens that a seed says, real clients all the while,
 //! and a checker that judges by what these have seen.
 //!
+//! `CHAOS_MORE` names kinds of faults of which there shall be more, as `overtaken,slow commits`.
+//!
 //! It runs for `CHAOS_MINUTES`, four where that is not set, in rounds: each has a cluster of its own and the next seed,
 //! from `CHAOS_SEED` on. `make chaos MINUTES=60` is the long one. What was seen of a round that failed is kept.
 #![allow(
@@ -18,6 +20,8 @@ mod common;
 mod faults;
 #[path = "chaos/nemesis.rs"]
 mod nemesis;
+#[path = "chaos/observer.rs"]
+mod observer;
 #[path = "chaos/tally.rs"]
 mod tally;
 #[path = "chaos/way.rs"]
@@ -29,6 +33,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chaos::checker::check;
+use chaos::habits::LONG_AFTER;
+use chaos::history::{Log, What};
 use chaos::recorder::Recorder;
 use chaos::workload::{Plan, Workload};
 use common::node::Options;
@@ -43,8 +49,11 @@ const SHORT_ROUND: Duration = Duration::from_secs(50);
 const LONG_ROUND: Duration = Duration::from_secs(120);
 /// A run of so many minutes has long rounds.
 const LONG_RUN: f64 = 10.0;
+/// How long each round begins without a fault: to see that pushes come by themselves, and what befalls one who does not
+/// read.
+const CALM: Duration = Duration::from_secs(22);
 /// What a round takes beside its faults, mostly: nodes start, all comes to rest, all is read back.
-const BESIDES: Duration = Duration::from_secs(25);
+const BESIDES: Duration = Duration::from_secs(46);
 /// How long clients may need to come to rest when all is well again, and presence to be true.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 const TELLS_EVERY: Duration = Duration::from_secs(30);
@@ -64,6 +73,17 @@ fn set<T: std::str::FromStr>(name: &str, default: T) -> T {
         }
         _ => default,
     }
+}
+
+/// The kinds of which there shall be more.
+fn more() -> Vec<String> {
+    let more: String = set("CHAOS_MORE", String::new());
+    let more: Vec<String> =
+        more.split(',').map(str::to_owned).filter(|it| !it.is_empty()).collect();
+    for kind in &more {
+        assert!(faults::KINDS.contains(&kind.as_str()), "{kind:?} is none of {:?}", faults::KINDS);
+    }
+    more
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,27 +116,29 @@ async fn what_was_promised_is_kept_whatever_happens() {
 async fn one_round(seed: u64, length: Duration, began: Instant, tally: &mut Tally) -> bool {
     // Which mode of the login policy an app begins with.
     let recorder = Recorder::new(seed, "per_class");
-    let schedule = faults::schedule(seed, NODES, length);
+    let schedule = faults::schedule(seed, NODES, length, &more());
     let mut nemesis = Nemesis::start(recorder.clone(), Options::default()).await;
     let app = nemesis.cluster().app(0);
     let plan = Plan {
         seed,
         doors: nemesis.doors(),
         users: 6,
-        groups: 4,
+        groups: 8,
         settles_within: SETTLES_WITHIN,
         true_within: SETTLES_WITHIN,
     };
     let token = Arc::new(move |user: &str| app.token(user));
-    let workload = Workload::start(plan, recorder.clone(), token).await;
+    let mut workload = Workload::start(plan, recorder.clone(), token).await;
 
     let progress = tokio::spawn(tell_progress(seed, recorder.clone(), began));
+    be_calm(&mut nemesis, &mut workload, &recorder).await;
     nemesis.perform(&schedule).await;
     let outcome = tokio::select! {
         outcome = workload.finish() => outcome,
         () = nemesis.watch() => unreachable!("it watches for ever"),
     };
     progress.abort();
+    nemesis.tell_owners().await;
 
     let history = recorder.history();
     let mut violations = check(&history);
@@ -142,6 +164,30 @@ async fn one_round(seed: u64, length: Duration, began: Instant, tally: &mut Tall
     let (count, at) = (violations.len(), folder.display());
     say(&format!("seed {seed}: {count} violations; history, schedule and logs are in {at}"));
     false
+}
+
+/// Nothing goes wrong for a while, unless the machine is too busy for it.
+async fn be_calm(nemesis: &mut Nemesis, workload: &mut Workload, recorder: &Recorder) {
+    let (claims, lost) = (nemesis.claims().await, nemesis.lost_letters());
+    workload.begin_peace();
+    tokio::time::sleep(LONG_AFTER).await;
+    let lost_early = nemesis.lost_letters() - lost;
+    tokio::time::sleep(CALM - LONG_AFTER).await;
+    workload.end_peace();
+
+    let later = nemesis.claims().await;
+    let moved = later.iter().filter(|(group, epoch)| claims.get(*group) != Some(*epoch));
+    let moved = moved.map(|(group, _)| Log::group(group)).collect();
+    let told = match (lost_early, nemesis.lost_letters() - lost) {
+        (0, 0) => CALM,
+        (0, _) => LONG_AFTER,
+        _ => Duration::ZERO,
+    };
+    if told < CALM {
+        nemesis.notes.push(format!("a busy machine: nodes lost letters after {told:?} of calm"));
+    }
+    let (lasted_us, told_us) = (CALM.as_micros() as u64, told.as_micros() as u64);
+    recorder.see(What::Calm { lasted_us, moved, told_us });
 }
 
 /// A folder with what there is of a round that failed.

@@ -297,6 +297,40 @@ async fn a_login_waits_for_a_frozen_node_for_twelve_seconds_at_most_and_the_lose
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_waits_for_a_frozen_node_that_has_yet_to_hear_of_a_kick() {
+    let cluster = Cluster::start(2).await;
+    let database = cluster.database().await;
+    let mut loser = cluster.raw_from(1, "alice", Platform::Ios, "first").await;
+    let mut tab = cluster.raw(0, "alice", "tab").await;
+
+    cluster.freeze(1);
+    tab.0.submit("device.kick", json!({"device": "first"})).await.unwrap();
+    soon("the kick", async {
+        let ended = "select count(*) from user_sessions where ended_by is not null";
+        while database.query_one(ended, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    })
+    .await;
+    loser.0.submit("message.send", text("alice", key(), "too late")).await.unwrap();
+    // It ends nobody itself: the other phone is out by now.
+    let app = cluster.app(0);
+    let winner = app.raw_from("alice", Platform::Ios, "second");
+    let mut winner = within(FENCED_WITHIN, "a login", winner).await;
+
+    let is_over = "select lease_until < clock_timestamp() from nodes where node = $1";
+    let row = database.query_one(is_over, &[&cluster.id_of(1)]).await.unwrap();
+    assert!(
+        row.get::<_, bool>(0),
+        "let in while a node might still ack for the one that was kicked"
+    );
+    cluster.thaw(1);
+    let end = acked_until_the_end(&mut loser);
+    let (acked, parted) = within(TAKEN_OVER_WITHIN, "the end of the loser", end).await;
+    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
+    assert_eq!(parted.code(), Some(4501), "{parted}");
+    winner.ok("ping", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_a_node_of_which_the_other_has_not_heard_yet_are_ended_and_seen_all_the_same() {
     let mut cluster = Cluster::start(1).await;
     cluster.with_users(&["bob", "carol"]);

@@ -191,11 +191,11 @@ async fn perform(
     };
     let (mut entering, mut waits) = (Vec::new(), Vec::new());
     for (waiting, facts) in batch.into_iter().zip(facts) {
-        let was_in = facts.as_ref().is_some_and(|facts| was_in(&waiting.ask.request, facts));
+        let may_be_in = facts.as_ref().is_some_and(|facts| may_be_in(&waiting.ask.request, facts));
         match decide(&waiting.ask.request, facts) {
             Ok(login) => {
                 entering.push(login);
-                waits.push((waiting, was_in));
+                waits.push((waiting, may_be_in));
             }
             Err(error) => answer(waiting.ask, Err(error)),
         }
@@ -212,7 +212,8 @@ async fn perform(
         }
     };
     let mut again = Vec::new();
-    for (((mut waiting, was_in), login), entered) in waits.into_iter().zip(entering).zip(entered) {
+    for (((mut waiting, may_be_in), login), entered) in waits.into_iter().zip(entering).zip(entered)
+    {
         match entered {
             Entered::In { login_no, standing } => {
                 let Entering { user, platform, device, ends, .. } = login;
@@ -221,7 +222,7 @@ async fn perform(
                 let held = holds.hold(SessionKey { user, platform, device, login_no });
                 let admitted = Admitted { held, standing: standing.clone() };
                 // Also while no other node is known here: one that has just begun may hold them.
-                if directory.exchange_if_set().is_none() || (ends.is_empty() && !was_in) {
+                if directory.exchange_if_set().is_none() || (ends.is_empty() && !may_be_in) {
                     answer(waiting.ask, Ok(admitted));
                     continue;
                 }
@@ -250,11 +251,16 @@ async fn perform(
     again
 }
 
-/// Whether the device had a session, which this login replaces.
-fn was_in(request: &Request, facts: &Facts) -> bool {
+/// Whether there may be a session somewhere that must not go on: the device has one, which this login replaces; or a
+/// kick or another login has ended one, and the node that holds it may not have heard of that yet.
+fn may_be_in(request: &Request, facts: &Facts) -> bool {
     let Newcomer { platform, device, .. } = &request.newcomer;
     let same = |known: &Known| known.platform == *platform && known.device == *device;
-    facts.known.iter().any(|known| same(known) && known.session == Session::In)
+    facts.known.iter().any(|known| match known.session {
+        Session::In => same(known),
+        Session::Ended(_) => true,
+        Session::Over => false,
+    })
 }
 
 /// Has sessions that were ended by a decision end at the nodes that hold them; resolves when they ack nothing any more, or

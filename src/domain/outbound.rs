@@ -73,6 +73,9 @@ impl Outbound {
         }
         let full = self.events + events > limits::OUTBOUND_FRAMES
             || self.bytes + frame.len() > limits::OUTBOUND_BYTES;
+        if full && sabotaged!(FullQueueWithoutMarker) {
+            return Queued::Behind;
+        }
         if full {
             self.collapse();
             return Queued::Collapsed;

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::query::get;
+use super::query::{Params, get};
 use super::writer::{Writer, hash};
 use crate::domain::intake::SendHash;
 use crate::domain::journal::Known;
@@ -88,32 +88,28 @@ impl Writer {
         let hashes: Vec<&[u8]> = posts.iter().map(|post| post.hash.as_slice()).collect();
         let bodies: Vec<&[u8]> = posts.iter().map(|post| post.body).collect();
         let started = Instant::now();
-        let answers = self
-            .client
-            .query(
-                &self.append_groups,
-                &[
-                    &self.node.get(),
-                    &self.journal,
-                    &self.fence.get(),
-                    &groups,
-                    &shards,
-                    &head(|head| head.epoch.get()),
-                    &head(|head| head.base),
-                    &head(|head| head.last.to_store()),
-                    &head(|head| head.counted),
-                    &head(|head| head.last_id.get()),
-                    &post(|post| post.group.get()),
-                    &post(|post| post.seq.to_store()),
-                    &post(|post| to_store(post.counted)),
-                    &post(|post| post.sender.get()),
-                    &days,
-                    &keys,
-                    &hashes,
-                    &post(|post| post.message_id.get()),
-                    &bodies,
-                ],
-            )
+        let params: Params<'_> = &[
+            &self.node.get(),
+            &self.journal,
+            &self.fence.get(),
+            &groups,
+            &shards,
+            &head(|head| head.epoch.get()),
+            &head(|head| head.base),
+            &head(|head| head.last.to_store()),
+            &head(|head| head.counted),
+            &head(|head| head.last_id.get()),
+            &post(|post| post.group.get()),
+            &post(|post| post.seq.to_store()),
+            &post(|post| to_store(post.counted)),
+            &post(|post| post.sender.get()),
+            &days,
+            &keys,
+            &hashes,
+            &post(|post| post.message_id.get()),
+            &bodies,
+        ];
+        let answers = sabotaged!(answer self.client, &self.append_groups, params)
             .await
             .map_err(|error| StoreError::of_write(&error, started.elapsed()))?;
         let (mut stored, mut known, mut fenced) = (Vec::new(), Vec::new(), true);

@@ -7,7 +7,7 @@ use deadpool_postgres::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::query::{get, row, rows};
+use super::query::{Params, get, row, rows};
 use super::writer::{Writer, hash};
 use crate::domain::journal::{Found as Stored, Known, Placed, Row, Target};
 use crate::domain::sends::Pair;
@@ -46,36 +46,32 @@ impl Writer {
     ) -> Result<AppendOutcome, StoreError> {
         let batch = Batch::of(rows, ids, body);
         let started = Instant::now();
-        let answers = self
-            .client
-            .query(
-                &self.append_pairs,
-                &[
-                    &self.node.get(),
-                    &self.journal,
-                    &self.fence.get(),
-                    &batch.heads.keys,
-                    &batch.heads.counts,
-                    &batch.heads.low_counts,
-                    &batch.heads.last_ids,
-                    &batch.owners,
-                    &batch.owner_counts,
-                    &batch.pair,
-                    &batch.n,
-                    &batch.low_n,
-                    &batch.sender,
-                    &batch.day,
-                    &batch.key,
-                    &batch.hash,
-                    &batch.id,
-                    &batch.entry_type,
-                    &batch.body,
-                    &batch.low,
-                    &batch.low_k,
-                    &batch.high,
-                    &batch.high_k,
-                ],
-            )
+        let params: Params<'_> = &[
+            &self.node.get(),
+            &self.journal,
+            &self.fence.get(),
+            &batch.heads.keys,
+            &batch.heads.counts,
+            &batch.heads.low_counts,
+            &batch.heads.last_ids,
+            &batch.owners,
+            &batch.owner_counts,
+            &batch.pair,
+            &batch.n,
+            &batch.low_n,
+            &batch.sender,
+            &batch.day,
+            &batch.key,
+            &batch.hash,
+            &batch.id,
+            &batch.entry_type,
+            &batch.body,
+            &batch.low,
+            &batch.low_k,
+            &batch.high,
+            &batch.high_k,
+        ];
+        let answers = sabotaged!(answer self.client, &self.append_pairs, params)
             .await
             .map_err(|error| StoreError::of_write(&error, started.elapsed()))?;
         let mut known = Vec::new();

@@ -1,5 +1,13 @@
 //! Statements with faults on purpose. Compiled only with the feature `sabotage`.
 
+use std::pin::pin;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+use super::query::Params;
+
 /// A statement as the fault of this process has it.
 pub(crate) fn statement(sql: &str) -> String {
     let mut sql = sql.to_owned();
@@ -20,4 +28,25 @@ pub(crate) fn statement(sql: &str) -> String {
         sql = sql.replace(right, "case when w.read > 0 then least(w.read, h.head) else h.read end");
     }
     sql
+}
+
+/// The answer to a statement as the fault of this process has it: whole, or what of it came first.
+pub(super) async fn answer(
+    client: &Client,
+    statement: &Statement,
+    params: Params<'_>,
+) -> Result<Vec<Row>, Error> {
+    if !sabotaged!(AckOnFirstRows) {
+        return client.query(statement, params).await;
+    }
+    let each = params.iter().map(|param| *param as &dyn ToSql);
+    let mut coming = pin!(client.query_raw(statement, each).await?);
+    let mut rows = Vec::new();
+    if let Some(first) = coming.next().await {
+        rows.push(first?);
+    }
+    while let Some(Some(Ok(row))) = coming.next().now_or_never() {
+        rows.push(row);
+    }
+    Ok(rows)
 }

@@ -7,7 +7,7 @@ use rookery::protocol::Code;
 
 use super::chaos::checker::Rule;
 use super::chaos::history::{
-    Answer, Command, Conn, Entry, Log, Parting, Peer, Presence, Push, Stream, What,
+    Answer, Claims, Command, Conn, Entry, Heads, Log, Parting, Peer, Presence, Push, Stream, What,
 };
 use super::script::{Script, ack, entry};
 
@@ -715,7 +715,8 @@ fn two_logins_of_one_number() {
     script.log_in("alice", "tab", Platform::Web);
     let other = script.open("alice", "other-tab", Platform::Web);
     let asked = script.ask(other, Command::Login { resume: None });
-    script.answer(asked, Answer::LoggedIn { login_no: 1, epoch: "e1".to_owned() });
+    let epoch = "e1".to_owned();
+    script.answer(asked, Answer::LoggedIn { login_no: 1, epoch, heads: Heads::default() });
 
     script.breaks(Rule::OneWinner);
 }
@@ -753,9 +754,15 @@ fn one_who_asks_and_gets_what_is_no_longer_true() {
     assert_eq!(script.breaks(Rule::Presence).witness, [3, 4]);
 }
 
+/// An append under a claim that still stood when it was committed.
 fn owned(seq: u64, shard_epoch: u64, node: &str) -> What {
     let (log, node) = (Log::group("eng"), Some(node.to_owned()));
-    What::Owned { log, shard: 7, shard_epoch, seq, node }
+    let under = Claims { shard_epoch, fence: 1 };
+    What::Owned { log, shard: 7, seq, node, under, until: under }
+}
+
+fn claimed(shard_epoch: u64, node: &str) -> What {
+    What::Claimed { shard: 7, shard_epoch, node: node.to_owned() }
 }
 
 #[test]
@@ -777,4 +784,109 @@ fn two_owners_in_one_epoch() {
     script.see(owned(2, 1, "n2"));
 
     script.breaks(Rule::OneOwner);
+}
+
+#[test]
+fn one_that_appends_in_the_epoch_of_another() {
+    let mut script = Script::new();
+
+    script.see(claimed(1, "n1"));
+    script.see(claimed(2, "n2"));
+    script.see(owned(1, 1, "n1"));
+    script.see(owned(2, 2, "n1"));
+
+    assert_eq!(script.breaks(Rule::OneOwner).witness, [2, 4]);
+}
+
+#[test]
+fn two_claims_under_one_epoch() {
+    let mut script = Script::new();
+
+    script.see(claimed(1, "n1"));
+    script.see(claimed(1, "n2"));
+
+    script.breaks(Rule::OneOwner);
+}
+
+#[test]
+fn claims_that_do_not_wait_for_what_is_being_appended() {
+    let before = Claims { shard_epoch: 1, fence: 1 };
+    for until in [Claims { shard_epoch: 2, ..before }, Claims { fence: 2, ..before }] {
+        let mut script = Script::new();
+        let (log, node) = (Log::group("eng"), Some("n1".to_owned()));
+
+        script.see(claimed(1, "n1"));
+        script.see(What::Owned { log, shard: 7, seq: 1, node, under: before, until });
+
+        assert_eq!(script.breaks(Rule::OneOwner).witness, [2]);
+    }
+}
+
+impl Talk {
+    /// Nothing was wrong all the while; what was said is in the log and in bob's inbox.
+    fn ends_in_calm(mut self, all: &[Entry]) -> Script {
+        self.script.be_calm(Duration::from_secs(15));
+        self.read_back(all);
+        self.script.inbox_back("bob", all);
+        self.script
+    }
+}
+
+#[test]
+fn one_who_is_online_and_finds_out_only_by_looking() {
+    let mut talk = Talk::new();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    talk.script.store(talk.alice, &one);
+    let log = talk.log.clone();
+    talk.script.page(talk.bob, &log, 0, std::slice::from_ref(&one));
+
+    assert_eq!(talk.ends_in_calm(&[one]).breaks(Rule::Pushed).witness.len(), 4);
+}
+
+#[test]
+fn one_who_is_pushed_something_too_late() {
+    let mut talk = Talk::new();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    talk.script.store(talk.alice, &one);
+    talk.script.wait(Duration::from_secs(11));
+    talk.script.show(talk.bob, &one);
+
+    talk.ends_in_calm(&[one]).breaks(Rule::Pushed);
+}
+
+#[test]
+fn one_who_is_told_to_sync_only_before_it() {
+    let mut talk = Talk::new();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    talk.script.push(talk.bob, Push::SyncNeeded);
+    let sync = talk.script.ask(talk.bob, Command::Other { name: "sync".to_owned() });
+    let (epoch, heads) = ("e1".to_owned(), Heads::default());
+    talk.script.answer(sync, Answer::Synced { epoch, heads });
+    talk.script.store(talk.alice, &one);
+
+    talk.ends_in_calm(&[one]).breaks(Rule::Pushed);
+}
+
+#[test]
+fn one_who_logs_in_and_is_neither_told_of_a_head_nor_pushed_what_is_behind_it() {
+    let mut talk = Talk::new();
+    let eng = Log::group("eng");
+    let one = entry(&eng, 1, "alice", "one", "one");
+
+    talk.script.store(talk.alice, &one);
+    talk.script.heads.groups.insert(eng.clone(), 0);
+    talk.script.log_in("carol", "tab", Platform::Web);
+    talk.script.be_calm(Duration::from_secs(15));
+    talk.script.read_back("n1", &eng, std::slice::from_ref(&one));
+    let Some(What::ReadBack { user, .. }) =
+        talk.script.history.events.last_mut().map(|event| &mut event.what)
+    else {
+        panic!("a log was read back");
+    };
+    "carol".clone_into(user);
+
+    talk.script.breaks(Rule::Pushed);
 }

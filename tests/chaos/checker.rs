@@ -12,6 +12,7 @@
 mod cursors;
 mod ends;
 mod index;
+mod live;
 mod logins;
 mod logs;
 mod once;
@@ -21,9 +22,14 @@ mod sights;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::history::{History, Log};
 use index::Index;
+
+/// How long a push may take, on a machine that is busy and to a client that does not read for a while. Sooner than
+/// nodes compare what came to them with the store.
+pub const PUSHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,8 +60,11 @@ pub enum Rule {
     OneWinner,
     /// In the end all see how everybody is.
     Presence,
-    /// Along a log the epochs of its owners do not fall, and each is of one owner.
+    /// Along a log the epochs of its owners do not fall, each is of one owner, and a claim waits for the appends in
+    /// flight.
     OneOwner,
+    /// While nothing is wrong, what is new is pushed to all who are online, or they are told to sync.
+    Pushed,
 }
 
 /// A promise that was not kept.
@@ -100,7 +109,7 @@ impl fmt::Display for Violation {
 pub fn check(history: &History) -> Vec<Violation> {
     let index = Index::of(history);
     // The rules that say most come first.
-    let rules: [fn(&Index<'_>, &mut Vec<Violation>); 14] = [
+    let rules: [fn(&Index<'_>, &mut Vec<Violation>); 15] = [
         ends::commands,
         sights::nothing_invented,
         sights::refused_is_absent,
@@ -115,6 +124,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         cursors::cursors,
         logins::one_winner,
         ends::presence_and_owners,
+        live::pushed,
     ];
     let mut told = HashSet::new();
     let mut violations = Vec::new();

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::super::common::chat::now;
 use super::super::common::groups::Random;
+use super::habits::{Habit, another_is_in};
 use super::history::{Log, Presence, Stream, What};
 use super::outbox::{Message, Outbox, comes_again};
 use super::position::Position;
@@ -47,20 +48,20 @@ enum Purpose {
 
 /// A client, and what it keeps over its connections.
 pub struct Client {
-    device: Device,
-    shared: Shared,
+    pub(super) device: Device,
+    pub(super) shared: Shared,
     phase: watch::Receiver<Phase>,
     status: watch::Sender<Status>,
-    random: Random,
-    logs: Vec<Log>,
+    pub(super) random: Random,
+    pub(super) logs: Vec<Log>,
     /// Beside this device the user has phones, which push each other out.
     phones: Vec<String>,
     is_phone: bool,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     acked: Vec<(Log, Message)>,
     position: Position,
     login_no: Option<String>,
-    written: u64,
+    pub(super) written: u64,
     /// What it wants to be said of its user, and what was confirmed.
     wanted: Option<String>,
     confirmed: Option<String>,
@@ -68,26 +69,30 @@ pub struct Client {
     /// been written after what it said then.
     has_said_again: bool,
     told: HashMap<String, Presence>,
+    pub(super) habit: Habit,
+    /// When it first did something in peace.
+    pub(super) in_peace: Option<Instant>,
 }
 
 /// What belongs to one connection.
-struct Session {
-    conn: Recorded,
+pub(super) struct Session {
+    pub(super) conn: Recorded,
     asked: HashMap<u64, Purpose>,
     heard: Instant,
     pinged: Instant,
     pulled: Instant,
     /// The node that it is with.
     node: String,
-    /// In which phase it last asked for the heads.
+    /// In which phase it last asked for the heads, and whether it has to.
     synced_in: Option<Phase>,
+    must_sync: bool,
     /// The highest seq shown of each log, and up to where it was answered for.
     shown: BTreeMap<Log, (u64, u64)>,
     receipts: Instant,
 }
 
 /// How a session came to its end, as far as it matters for the next.
-enum End {
+pub(super) enum End {
     /// It may be resumed.
     Broken,
     /// A person has to log in again.
@@ -104,6 +109,7 @@ impl Client {
         seed: u64,
         logs: Vec<Log>,
         phones: Vec<String>,
+        habit: Habit,
     ) -> (Self, watch::Receiver<Status>) {
         let is_phone = phones.contains(&device.id);
         let (status, told) = watch::channel(Status::default());
@@ -125,6 +131,8 @@ impl Client {
             confirmed: None,
             has_said_again: false,
             told: HashMap::new(),
+            habit,
+            in_peace: None,
         };
         (client, told)
     }
@@ -155,8 +163,12 @@ impl Client {
         }
     }
 
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
     fn is_over(&self) -> bool {
-        *self.phase.borrow() == Phase::Over
+        self.phase() == Phase::Over
     }
 
     async fn pause(&mut self, least_ms: usize, most_ms: usize) {
@@ -167,7 +179,8 @@ impl Client {
     async fn log_in(&mut self) -> Result<Session, End> {
         let door = &self.shared.doors[self.random.below(self.shared.doors.len())];
         let codec = [Codec::Json, Codec::MessagePack][self.random.below(2)];
-        let opening = Opening::by(Transport::WebSocket, codec);
+        let receive_buffer = self.habit.receive_buffer();
+        let opening = Opening { receive_buffer, ..Opening::by(Transport::WebSocket, codec) };
         let opened = self.shared.recorder.open(&self.device, door, &opening).await;
         let mut conn = opened.map_err(|_| End::Broken)?;
         let user = &self.device.user;
@@ -203,6 +216,11 @@ impl Client {
             return Err(if is_lost { End::Decided } else { End::Broken });
         }
         self.login_no = ok["login_no"].as_str().map(str::to_owned);
+        if self.is_phone
+            && let Some(phones) = self.shared.phones_in.get(&self.device.user)
+        {
+            phones.send_replace(self.device.id.clone());
+        }
         self.position.synced(&ok["sync"]);
         self.outbox.start_again();
         let now = Instant::now();
@@ -214,6 +232,7 @@ impl Client {
             pulled: now,
             node: door.node.clone(),
             synced_in: None,
+            must_sync: false,
             shown: BTreeMap::new(),
             receipts: now,
         };
@@ -229,6 +248,7 @@ impl Client {
     async fn take_part(&mut self, mut session: Session) -> End {
         let mut turn = tokio::time::interval(TURN);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut phones = self.phones_in();
         loop {
             let step = tokio::select! {
                 frame = session.conn.frame() => match frame {
@@ -238,6 +258,9 @@ impl Client {
                     }
                     Err(_) => Err(End::Broken),
                 },
+                () = another_is_in(&mut phones, &self.device.id), if self.is_phone => {
+                    self.insist(&mut session).await
+                }
                 _ = turn.tick() => self.act(&mut session).await,
             };
             if let Err(end) = step {
@@ -260,7 +283,7 @@ impl Client {
         match frame["event"].as_str().unwrap_or_default() {
             "message.new" => self.show(session, body),
             "presence.changed" => self.told.extend(presences(body)),
-            "sync.needed" => session.synced_in = Some(Phase::Talking),
+            "sync.needed" => session.must_sync = true,
             "session.kicked" => return Err(End::Decided),
             _ => {}
         }
@@ -298,7 +321,7 @@ impl Client {
                 }
             }
             Some(Purpose::Sync) if ok.is_object() => self.position.synced(ok),
-            Some(Purpose::Sync) => session.synced_in = Some(Phase::Talking),
+            Some(Purpose::Sync) => session.must_sync = true,
             Some(Purpose::Ping) => self.position.is_behind(&ok["behind"]),
             Some(Purpose::SetStatus(text)) if ok.is_object() => self.confirmed = Some(text),
             Some(Purpose::Presence) if !ok.is_object() => return Err(End::Broken),
@@ -322,9 +345,26 @@ impl Client {
     /// Does what is due, and what comes to mind.
     async fn act(&mut self, session: &mut Session) -> Result<(), End> {
         let phase = *self.phase.borrow();
-        if phase == Phase::Talking {
+        if phase == Phase::Peace {
+            self.follow_habit().await;
+        }
+        if phase <= Phase::Talking {
             self.come_to_mind(session).await?;
         }
+        self.send_on(session).await?;
+        self.keep_up(session, phase).await?;
+        if self.confirmed != self.wanted
+            && let Some(text) = self.wanted.clone()
+            && !session.asked.values().any(|it| matches!(it, Purpose::SetStatus(_)))
+        {
+            let body = json!({"status": "busy", "text": text});
+            session.ask("presence.set", body, Purpose::SetStatus(text)).await?;
+        }
+        self.end_well(session, phase).await
+    }
+
+    /// Sends of what was written as much as may be unanswered.
+    pub(super) async fn send_on(&mut self, session: &mut Session) -> Result<(), End> {
         while session.asked.len() < IN_FLIGHT {
             let id = session.conn.next_id();
             let Some((log, message)) = self.outbox.next(self.shared.recorder.now_us(), id) else {
@@ -335,15 +375,7 @@ impl Client {
             let send = json!({"to": to, "client_msg_id": message.key, "content": content});
             session.ask("message.send", send, Purpose::Send).await?;
         }
-        self.keep_up(session, phase).await?;
-        if self.confirmed != self.wanted
-            && let Some(text) = self.wanted.clone()
-            && !session.asked.values().any(|it| matches!(it, Purpose::SetStatus(_)))
-        {
-            let body = json!({"status": "busy", "text": text});
-            session.ask("presence.set", body, Purpose::SetStatus(text)).await?;
-        }
-        self.end_well(session, phase).await
+        Ok(())
     }
 
     /// Receipts, heartbeats, and what is missing.
@@ -375,11 +407,10 @@ impl Client {
             session.ask("ping", body, Purpose::Ping).await?;
         }
         // After `sync.needed`, and for the heads as they are when others have ceased to speak.
-        let is_due = session
-            .synced_in
-            .map_or(phase > Phase::Talking, |last| last == Phase::Talking || last != phase);
-        if is_due {
-            session.synced_in = Some(phase.max(Phase::Settling));
+        let is_new = phase > Phase::Talking && session.synced_in != Some(phase);
+        if session.must_sync || is_new {
+            session.must_sync = false;
+            session.synced_in = Some(phase);
             session.ask("sync", self.position.body(), Purpose::Sync).await?;
         }
         let is_pulling = session.asked.values().any(|it| matches!(it, Purpose::Pull));
@@ -448,14 +479,16 @@ impl Client {
             Some((log, Message { key, .. })) if again == 2 => {
                 self.outbox.write(&log, Message { key, body });
             }
-            _ => {
-                let mut bytes = [0; 10];
-                bytes.fill_with(|| self.random.below(256) as u8);
-                let at = UnixMs::new(now().get());
-                let key = ClientMsgId::mint(at, bytes).to_string();
-                self.outbox.write(log, Message { key, body });
-            }
+            _ => self.write_new(log, body),
         }
+    }
+
+    pub(super) fn write_new(&mut self, log: &Log, body: String) {
+        let mut bytes = [0; 10];
+        bytes.fill_with(|| self.random.below(256) as u8);
+        let at = UnixMs::new(now().get());
+        let key = ClientMsgId::mint(at, bytes).to_string();
+        self.outbox.write(log, Message { key, body });
     }
 
     fn tell(&self, is_drained: bool, has_all: bool) {
@@ -473,9 +506,9 @@ impl Client {
         let is_drained = self.outbox.len() == 0 && self.confirmed == self.wanted;
         let is_quiet = is_drained && session.asked.is_empty();
         let has_all =
-            is_quiet && session.synced_in == Some(phase) && self.position.lacking().is_empty();
+            is_quiet && session.has_synced_in(phase) && self.position.lacking().is_empty();
         match phase {
-            Phase::Talking => {}
+            Phase::Peace | Phase::Talking => {}
             // Others still speak: what it has then is not all.
             Phase::Settling => self.tell(is_drained, false),
             Phase::Settled if !self.has_said_again => {
@@ -567,6 +600,10 @@ impl Client {
 }
 
 impl Session {
+    fn has_synced_in(&self, phase: Phase) -> bool {
+        !self.must_sync && self.synced_in == Some(phase)
+    }
+
     async fn ask(&mut self, cmd: &str, body: Value, purpose: Purpose) -> Result<(), End> {
         let id = self.conn.submit(cmd, body).await.map_err(|_| End::Broken)?;
         self.asked.insert(id, purpose);

@@ -73,6 +73,16 @@ pub enum Fault {
     },
     /// The connections of all nodes to PostgreSQL end at its next word: what that said has happened and is not heard.
     EndCommits,
+    /// PostgreSQL carries statements that write messages out, and refuses some of them when they are to be committed.
+    RefuseCommits,
+    /// Messages take long to be committed, and meanwhile the connections of all nodes to PostgreSQL end, again and
+    /// again.
+    SlowCommits,
+    /// What a node says to PostgreSQL is held up until others have its shards, and arrives before these append
+    /// anything.
+    Overtake {
+        node: usize,
+    },
     /// PostgreSQL itself ends all connections to it, again and again.
     Terminate,
     KillRedis,
@@ -99,8 +109,9 @@ enum Victim {
     Postgres,
 }
 
-/// All that goes wrong in a run of this length, in the order in which it begins. Nothing lasts beyond its end.
-pub fn schedule(seed: u64, nodes: usize, length: Duration) -> Vec<Strike> {
+/// All that goes wrong in a run of this length, in the order in which it begins. Nothing lasts beyond its end. Of the
+/// kinds in `more` there is more than of the others.
+pub fn schedule(seed: u64, nodes: usize, length: Duration, more: &[String]) -> Vec<Strike> {
     let mut random = Random(seed);
     let (mut strikes, mut deck): (Vec<Strike>, _) = (Vec::new(), Vec::new());
     let mut at = Duration::from_secs(2);
@@ -108,15 +119,21 @@ pub fn schedule(seed: u64, nodes: usize, length: Duration) -> Vec<Strike> {
         // As cards are dealt: a short run sees most kinds, too.
         if deck.is_empty() {
             deck = (0..CARDS).collect();
+            for card in 0..CARDS {
+                let kind = some_fault(&mut random, card, nodes).kind();
+                let is_more = more.iter().any(|more| more == kind);
+                deck.extend(std::iter::repeat_n(card, if is_more { MORE } else { 0 }));
+            }
         }
-        let card = deck[random.below(deck.len())];
+        let place = random.below(deck.len());
+        let card = deck[place];
         let fault = some_fault(&mut random, card, nodes);
         let lasts = some_time(&mut random, fault).min(length - at);
         let is_free = |strike: &Strike| {
             strike.at + strike.lasts < at || victim(strike.fault) != victim(fault)
         };
         if strikes.iter().all(is_free) {
-            deck.retain(|other| *other != card);
+            deck.swap_remove(place);
             strikes.push(Strike { at, lasts, fault });
         }
         // Mostly one soon after the other; now and then time enough for shards to change hands in peace.
@@ -130,7 +147,9 @@ pub fn schedule(seed: u64, nodes: usize, length: Duration) -> Vec<Strike> {
 }
 
 /// How many there are in the deck of faults.
-const CARDS: usize = 20;
+const CARDS: usize = 25;
+/// How many more there are of the kinds of which there shall be more.
+const MORE: usize = 12;
 
 fn some_fault(random: &mut Random, card: usize, nodes: usize) -> Fault {
     let node = random.below(nodes);
@@ -151,19 +170,30 @@ fn some_fault(random: &mut Random, card: usize, nodes: usize) -> Fault {
         16 => Fault::KillRedis,
         17 => Fault::FlushRedis,
         18 => Fault::FreezeRedis,
+        19 => Fault::RefuseCommits,
+        20 => Fault::SlowCommits,
+        21 => Fault::Overtake { node },
+        // It hears late that sessions that it holds have lost.
+        22 | 23 => Fault::Cut { node, link: Link::Redis, heading },
         _ => Fault::KillPostgres,
     }
 }
 
+/// A lease, and what others need to see that it is over.
+const OVERTAKEN_WITHIN: Duration = Duration::from_secs(18);
+
 fn some_time(random: &mut Random, fault: Fault) -> Duration {
     // Around a lease of ten seconds what others may do changes.
     let longest_ms = match fault {
+        Fault::Overtake { .. } => return OVERTAKEN_WITHIN,
+        Fault::Cut { link: Link::Redis, .. } => 8_000,
         Fault::Kill { .. } | Fault::Freeze { .. } | Fault::Cut { .. } => {
             [1_500, 6_000, 20_000][random.below(3)]
         }
         Fault::Stop { .. } | Fault::Part { .. } | Fault::Slow { .. } => 8_000,
         Fault::KillRedis | Fault::FreezeRedis => 6_000,
-        Fault::KillPostgres => 3_000,
+        Fault::KillPostgres | Fault::SlowCommits => 3_000,
+        Fault::RefuseCommits => 1_500,
         Fault::Truncate { .. } | Fault::EndCommits | Fault::Terminate => 800,
         Fault::FlushRedis => 1,
     };
@@ -179,8 +209,13 @@ fn victim(fault: Fault) -> Victim {
         | Fault::Part { node, link }
         | Fault::Slow { node, link }
         | Fault::Truncate { node, link, .. } => Victim::Link(node, link),
+        Fault::Overtake { node } => Victim::Link(node, Link::Store),
         Fault::KillRedis | Fault::FlushRedis | Fault::FreezeRedis => Victim::Redis,
-        Fault::EndCommits | Fault::Terminate | Fault::KillPostgres => Victim::Postgres,
+        Fault::EndCommits
+        | Fault::RefuseCommits
+        | Fault::SlowCommits
+        | Fault::Terminate
+        | Fault::KillPostgres => Victim::Postgres,
     }
 }
 
@@ -191,12 +226,16 @@ impl Fault {
             Self::Kill { .. } => "kill",
             Self::Freeze { .. } => "freeze",
             Self::Stop { .. } => "stop",
+            Self::Cut { link: Link::Redis, .. } => "cut from Redis",
             Self::Cut { heading: Heading::Both, .. } => "cut both ways",
             Self::Cut { .. } => "cut one way",
             Self::Part { .. } => "connections parted",
             Self::Slow { .. } => "slow link",
             Self::Truncate { .. } => "truncated",
             Self::EndCommits => "ended in commits",
+            Self::RefuseCommits => "refused commits",
+            Self::SlowCommits => "slow commits",
+            Self::Overtake { .. } => "overtaken",
             Self::Terminate => "terminated",
             Self::KillRedis => "Redis killed",
             Self::FlushRedis => "Redis flushed",
@@ -205,6 +244,28 @@ impl Fault {
         }
     }
 }
+
+/// All kinds, by which more of them can be asked for.
+pub const KINDS: [&str; 18] = [
+    "kill",
+    "freeze",
+    "stop",
+    "cut from Redis",
+    "cut both ways",
+    "cut one way",
+    "connections parted",
+    "slow link",
+    "truncated",
+    "ended in commits",
+    "refused commits",
+    "slow commits",
+    "overtaken",
+    "terminated",
+    "Redis killed",
+    "Redis flushed",
+    "Redis frozen",
+    "PostgreSQL killed",
+];
 
 impl fmt::Display for Strike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -217,9 +278,9 @@ impl fmt::Display for Strike {
 fn a_seed_tells_all_that_goes_wrong_and_nothing_is_harmed_twice_at_once_or_beyond_the_end() {
     let length = Duration::from_secs(120);
     for seed in 0..50 {
-        let strikes = schedule(seed, 3, length);
+        let strikes = schedule(seed, 3, length, &[]);
 
-        assert_eq!(strikes, schedule(seed, 3, length));
+        assert_eq!(strikes, schedule(seed, 3, length, &[]));
         assert!(strikes.len() > 10, "{} strikes", strikes.len());
         for (nth, strike) in strikes.iter().enumerate() {
             let end = strike.at + strike.lasts;
@@ -234,7 +295,11 @@ fn a_seed_tells_all_that_goes_wrong_and_nothing_is_harmed_twice_at_once_or_beyon
 
 #[test]
 fn all_that_can_go_wrong_does_within_ten_minutes() {
-    let strikes = schedule(1, 3, Duration::from_secs(600));
+    let strikes = schedule(1, 3, Duration::from_secs(600), &[]);
     let kinds: std::collections::BTreeSet<_> = strikes.iter().map(|it| it.fault.kind()).collect();
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds, KINDS.into());
+    let more = ["overtaken".to_owned()];
+    let strikes = schedule(1, 3, Duration::from_secs(600), &more);
+    let overtaken = strikes.iter().filter(|it| it.fault.kind() == "overtaken").count();
+    assert!(overtaken > strikes.len() / 8, "{overtaken} of {}", strikes.len());
 }

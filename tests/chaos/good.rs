@@ -6,7 +6,7 @@ use rookery::ids::Platform;
 use rookery::protocol::Code;
 
 use super::chaos::history::{
-    Answer, Command, Conn, Entry, History, Log, Parting, Push, Stream, What,
+    Answer, Command, Conn, Entry, Heads, History, Log, Parting, Push, Stream, What,
 };
 use super::script::{Script, ack, entry};
 
@@ -155,6 +155,23 @@ fn a_message_whose_place_was_given_up_may_come_late() {
 }
 
 #[test]
+fn a_message_that_comes_again_stays_before_one_that_was_told_to_wait_for_it() {
+    let mut talk = Talk::new();
+    let (one, two) = (talk.said(1, "one"), talk.said(2, "two"));
+
+    talk.send_and_refuse(&one, Code::Unavailable);
+    talk.send_and_refuse(&two, Code::OrderBroken);
+    talk.script.store(talk.alice, &one);
+    talk.alice_comes_back(1);
+    talk.script.store(talk.alice, &two);
+    let again = talk.script.send(talk.alice, &one);
+    talk.script.answer(again, ack(&one, true));
+    talk.read_back(&[one, two]);
+
+    talk.script.holds();
+}
+
+#[test]
 fn a_message_that_was_refused_for_good_holds_nobody_up() {
     let mut talk = Talk::new();
     let (one, two) = (talk.said(2, "one"), talk.said(1, "two"));
@@ -229,7 +246,7 @@ fn simultaneous_logins_of_which_one_is_turned_away_and_one_stands() {
     let asked = opened.map(|conn| script.ask(conn, Command::Login { resume: None }));
     for (nth, login_no) in [(2, 3), (0, 1)] {
         let epoch = "e1".to_owned();
-        script.answer(asked[nth], Answer::LoggedIn { login_no, epoch });
+        script.answer(asked[nth], Answer::LoggedIn { login_no, epoch, heads: Heads::default() });
     }
     script.push(opened[0], Push::Kicked { reason: "policy".to_owned() });
     script.part(opened[0], Parting::Server { code: 4501 });
@@ -277,6 +294,76 @@ fn a_cursor_that_is_asked_for_twice_at_once_may_be_shown_in_either_order() {
     talk.script.answer(asked[1], Answer::Cursor { log: log.clone(), seq: 2 });
     talk.script.answer(asked[0], Answer::Cursor { log, seq: 1 });
     talk.read_back(&all);
+
+    talk.script.holds();
+}
+
+#[test]
+fn who_was_told_to_sync_or_was_told_of_heads_behind_it_need_not_be_pushed_anything() {
+    let mut talk = Talk::new();
+    let log = talk.log.clone();
+    let all = [1, 2].map(|seq| Entry { inbox: Some(seq), ..talk.said(seq, &seq.to_string()) });
+
+    talk.script.store(talk.alice, &all[0]);
+    talk.script.push(talk.bob, Push::SyncNeeded);
+    let sync = talk.script.ask(talk.bob, Command::Other { name: "sync".to_owned() });
+    talk.script.store(talk.alice, &all[1]);
+    let (epoch, heads) = ("e1".to_owned(), Heads { inbox: 2, ..Heads::default() });
+    talk.script.heads = heads.clone();
+    talk.script.answer(sync, Answer::Synced { epoch, heads });
+    talk.script.log_in("bob", "laptop", Platform::Linux);
+    talk.script.be_calm(Duration::from_secs(15));
+    talk.script.read_back("n1", &log, &all);
+    talk.script.inbox_back("bob", &all);
+
+    talk.script.holds();
+}
+
+#[test]
+fn who_leaves_before_a_push_is_late_is_not_owed_it() {
+    let mut talk = Talk::new();
+    let log = talk.log.clone();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    talk.script.store(talk.alice, &one);
+    talk.script.wait(Duration::from_secs(2));
+    talk.script.part(talk.bob, Parting::Broken);
+    talk.script.be_calm(Duration::from_secs(15));
+    talk.script.read_back("n1", &log, std::slice::from_ref(&one));
+    talk.script.inbox_back("bob", &[one]);
+
+    talk.script.holds();
+}
+
+#[test]
+fn who_is_let_in_while_a_node_does_not_answer_may_have_to_look() {
+    let mut talk = Talk::new();
+    let log = talk.log.clone();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    let tab = talk.script.open("bob", "other-tab", Platform::Web);
+    let asked = talk.script.ask(tab, Command::Login { resume: None });
+    talk.script.store(talk.alice, &one);
+    talk.script.show(talk.bob, &one);
+    talk.script.wait(Duration::from_secs(2));
+    talk.script.logged_in(asked, "bob");
+    talk.script.be_calm(Duration::from_secs(15));
+    talk.script.read_back("n1", &log, std::slice::from_ref(&one));
+    talk.script.inbox_back("bob", &[one]);
+
+    talk.script.holds();
+}
+
+#[test]
+fn what_is_acked_right_before_something_goes_wrong_may_come_late() {
+    let mut talk = Talk::new();
+    let log = talk.log.clone();
+    let one = Entry { inbox: Some(1), ..talk.said(1, "one") };
+
+    talk.script.store(talk.alice, &one);
+    talk.script.be_calm(Duration::from_secs(5));
+    talk.script.read_back("n1", &log, std::slice::from_ref(&one));
+    talk.script.inbox_back("bob", &[one]);
 
     talk.script.holds();
 }

@@ -62,8 +62,15 @@ pub enum What {
     Truth { user: String, presence: Presence },
     /// How somebody else sees a user: what a session was told last (`asked` is false), or what it gets for asking.
     Seen { watcher: String, node: String, user: String, presence: Presence, asked: bool },
-    /// Under which epoch of its shard an entry of a group's log was appended, if the harness can find out, and by whom.
-    Owned { log: Log, shard: u16, shard_epoch: u64, seq: u64, node: Option<String> },
+    /// By whom an entry of a group's log was appended, and which claims stood then and when it was committed, if the
+    /// harness can find out.
+    Owned { log: Log, seq: u64, shard: u16, node: Option<String>, under: Claims, until: Claims },
+    /// The store names this node as the owner of a shard, for as long as the shard has this epoch.
+    Claimed { shard: u16, shard_epoch: u64, node: String },
+    /// Until now nothing was wrong with any node or with what it needs. Of these groups the owners changed all the
+    /// same: nodes share them out while they have more than others. For so long from its beginning nodes lost nothing
+    /// of what they told each other.
+    Calm { lasted_us: u64, moved: Vec<Log>, told_us: u64 },
     /// The store has another epoch: it lost committed data.
     StoreEpoch { epoch: String },
 }
@@ -90,9 +97,11 @@ pub enum Answer {
     LoggedIn {
         login_no: u64,
         epoch: String,
+        heads: Heads,
     },
     Synced {
         epoch: String,
+        heads: Heads,
     },
     Acked {
         log: Log,
@@ -173,6 +182,21 @@ pub struct Entry {
     pub body: String,
     /// The server wrote it.
     pub notice: bool,
+}
+
+/// Up to where there was something when a client asked, as far as it could know by the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    pub inbox: u64,
+    pub groups: BTreeMap<Log, u64>,
+}
+
+/// Under what an entry of a group is appended: the epoch of the group's shard, and the fence of the journal that
+/// appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub shard_epoch: u64,
+    pub fence: u64,
 }
 
 /// How far the other side of a pair is, as a page says it.
@@ -282,6 +306,8 @@ impl History {
                 What::Answered { answer: Answer::Cursor { .. }, .. } => "cursors".to_owned(),
                 What::Pushed { push: Push::Message { .. }, .. } => "pushes".to_owned(),
                 What::Pushed { push: Push::Kicked { .. }, .. } => "kicks".to_owned(),
+                What::Pushed { push: Push::SyncNeeded, .. } => "told to sync".to_owned(),
+                What::Owned { .. } => "owned".to_owned(),
                 What::Parted { how: Parting::Broken, .. } => "broken connections".to_owned(),
                 What::StoreEpoch { .. } => "store epochs".to_owned(),
                 _ => continue,

@@ -12,8 +12,10 @@
 
 pub mod checker;
 pub mod client;
+pub mod habits;
 pub mod history;
 pub mod outbox;
 pub mod position;
 pub mod recorder;
+pub mod visitor;
 pub mod workload;

@@ -9,7 +9,8 @@ use rookery::ids::Platform;
 use rookery::protocol::Code;
 
 use super::chaos::history::{
-    Answer, Command, Conn, Entry, Event, History, Log, Parting, Peer, Presence, Push, Stream, What,
+    Answer, Claims, Command, Conn, Entry, Event, Heads, History, Log, Parting, Peer, Presence,
+    Push, Stream, What,
 };
 use super::chaos::outbox::{Message, Outbox, comes_again};
 use super::common::groups::Random;
@@ -44,6 +45,7 @@ struct World {
     commands: u64,
     /// Epochs that the store has had.
     epoch: u64,
+    is_calm: bool,
 }
 
 struct Device {
@@ -112,6 +114,7 @@ impl World {
             written: 0,
             commands: 0,
             epoch: 1,
+            is_calm: false,
         };
         world.see(What::Began { seed, mode: "per_class".to_owned() });
         world
@@ -135,22 +138,52 @@ impl World {
             97 => self.server.owner += 1,
             98 => self.kick(device),
             _ if self.random.below(12) == 0 => self.lose_data(),
+            _ if self.random.below(3) == 0 => self.be_calm(),
             _ => {}
         }
     }
 
-    /// All that is on its way arrives, and then nothing happens for a while.
-    fn rest(&mut self) {
-        for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
-            while self.sessions.get(&conn).is_some_and(|it| !it.closing && !it.commands.is_empty())
-            {
-                self.serve_one(conn);
-            }
-            while self.sessions.get(&conn).is_some_and(|it| !it.frames.is_empty()) {
-                self.hear_one(conn);
+    /// For a while nothing is wrong: who is online is pushed all that is new.
+    fn be_calm(&mut self) {
+        self.all_arrives();
+        self.now_us += 1;
+        let from_us = self.now_us;
+        (self.is_calm, self.server.is_away) = (true, false);
+        for _ in 0..150 {
+            self.now_us += 1 + self.random.below(5_000) as u64;
+            let device = self.random.below(self.devices.len());
+            match self.random.below(10) {
+                0..2 => self.write(device),
+                2..5 => self.act(device),
+                5..7 => self.serve(),
+                _ => self.hear(),
             }
         }
+        self.all_arrives();
+        self.now_us += 11_000_000;
+        self.is_calm = false;
+        let lasted_us = self.now_us - from_us;
+        self.see(What::Calm { lasted_us, moved: Vec::new(), told_us: lasted_us });
+    }
+
+    /// All that is on its way arrives, and then nothing happens for a while.
+    fn rest(&mut self) {
+        self.all_arrives();
         self.now_us += self.random.below(40_000_000) as u64;
+    }
+
+    fn all_arrives(&mut self) {
+        let conns: Vec<Conn> = self.sessions.keys().copied().collect();
+        for conn in &conns {
+            while self.sessions.get(conn).is_some_and(|it| !it.closing && !it.commands.is_empty()) {
+                self.serve_one(*conn);
+            }
+        }
+        for conn in &conns {
+            while self.sessions.get(conn).is_some_and(|it| !it.frames.is_empty()) {
+                self.hear_one(*conn);
+            }
+        }
     }
 
     fn some_log(&mut self, user: &str) -> Log {
@@ -332,7 +365,14 @@ impl World {
             session.is_in = true;
             session.login_no = login_no;
         }
-        Answer::LoggedIn { login_no, epoch: format!("e{}", self.epoch) }
+        Answer::LoggedIn { login_no, epoch: format!("e{}", self.epoch), heads: self.heads(user) }
+    }
+
+    fn heads(&self, user: &str) -> Heads {
+        let group = Log::group(GROUP);
+        let head = self.server.logs.get(&group).map_or(0, Vec::len) as u64;
+        let inbox = self.server.inboxes.get(user).map_or(0, Vec::len) as u64;
+        Heads { inbox, groups: [(group, head)].into() }
     }
 
     fn end_session(&mut self, conn: Conn) {
@@ -410,13 +450,17 @@ impl World {
             }
             None => self.server.owned.push((log.clone(), seq, self.server.owner)),
         }
-        // A push may be left out: whoever misses it finds it later.
+        // A push may be left out where something is wrong: whoever misses it finds it later.
         let conns: Vec<Conn> = self.sessions.keys().copied().collect();
         for conn in conns {
             let own = &self.sessions[&conn];
             let viewer = self.devices[own.device].user;
             let sees = log.users().is_none_or(|(one, other)| one == viewer || other == viewer);
-            if own.is_in && own.device != device && sees && self.random.below(10) > 0 {
+            if own.is_in
+                && own.device != device
+                && sees
+                && (self.is_calm || self.random.below(10) > 0)
+            {
                 let entry = self.as_seen(viewer, &stored);
                 if let Some(session) = self.sessions.get_mut(&conn) {
                     session.frames.push_back(Frame::Push(Push::Message { entry }));
@@ -587,9 +631,13 @@ impl World {
         let epoch = format!("e{}", self.epoch);
         for node in NODES {
             for (log, entries) in self.server.logs.clone() {
-                let user = log.users().map_or("alice", |(one, _)| one).to_owned();
-                let (node, epoch, head) = (node.to_owned(), epoch.clone(), entries.len() as u64);
-                self.see(What::ReadBack { node, user, epoch, log, min_seq: 1, head, entries });
+                let readers = log.users().map_or(USERS.to_vec(), |(one, _)| vec![one]);
+                let readers: Vec<String> = readers.into_iter().map(str::to_owned).collect();
+                for user in readers {
+                    let (node, epoch, log) = (node.to_owned(), epoch.clone(), log.clone());
+                    let (min_seq, head, entries) = (1, entries.len() as u64, entries.clone());
+                    self.see(What::ReadBack { node, user, epoch, log, min_seq, head, entries });
+                }
             }
             for user in USERS {
                 let entries = self.inbox_of(user);
@@ -608,9 +656,14 @@ impl World {
                 self.see(What::Seen { watcher, node, user, presence, asked: false });
             }
         }
+        for shard_epoch in 0..=self.server.owner {
+            let node = NODES[shard_epoch as usize % NODES.len()].to_owned();
+            self.see(What::Claimed { shard: 7, shard_epoch, node });
+        }
         for (log, seq, shard_epoch) in self.server.owned.clone() {
             let node = Some(NODES[shard_epoch as usize % NODES.len()].to_owned());
-            self.see(What::Owned { log, shard: 7, shard_epoch, seq, node });
+            let under = Claims { shard_epoch, fence: seq };
+            self.see(What::Owned { log, shard: 7, seq, node, under, until: under });
         }
         self.positions();
     }

@@ -1,8 +1,11 @@
 //! One thing changed in a good history, so that it is bad.
 
+use std::collections::{HashMap, HashSet};
+
+use rookery::limits;
 use rookery::protocol::Code;
 
-use super::chaos::checker::Rule;
+use super::chaos::checker::{PUSHED_WITHIN, Rule};
 use super::chaos::history::{Answer, Command, Conn, Entry, Event, History, Log, Push, What};
 use super::common::groups::Random;
 
@@ -40,9 +43,14 @@ pub enum Mutation {
     AckLoser,
     ChangePresence,
     LowerOwner,
+    /// An entry is appended by another node than the one that has the shard, or while that changes.
+    ChangeOwner,
+    ClaimInBetween,
+    /// Somebody who is online is not pushed something while nothing is wrong.
+    DropPush,
 }
 
-pub const KINDS: [Mutation; 22] = [
+pub const KINDS: [Mutation; 25] = [
     Mutation::DropAcked,
     Mutation::CutOff,
     Mutation::Swap,
@@ -65,6 +73,9 @@ pub const KINDS: [Mutation; 22] = [
     Mutation::AckLoser,
     Mutation::ChangePresence,
     Mutation::LowerOwner,
+    Mutation::ChangeOwner,
+    Mutation::ClaimInBetween,
+    Mutation::DropPush,
 ];
 
 /// An ack of the last epoch: where it stands, on which connection, and what was acked.
@@ -101,7 +112,8 @@ impl Mutation {
             Self::DropFromInbox => &[Rule::NoHoles],
             Self::AckLoser => &[Rule::OneWinner],
             Self::ChangePresence => &[Rule::Presence],
-            Self::LowerOwner => &[Rule::OneOwner],
+            Self::LowerOwner | Self::ChangeOwner | Self::ClaimInBetween => &[Rule::OneOwner],
+            Self::DropPush => &[Rule::Pushed],
         }
     }
 
@@ -269,15 +281,34 @@ impl Mutation {
                     .events
                     .iter_mut()
                     .filter_map(|event| match &mut event.what {
-                        What::Owned { shard_epoch, node, .. } => Some((shard_epoch, node)),
+                        What::Owned { under, until, node, .. } => Some((under, until, node)),
                         _ => None,
                     })
                     .collect();
-                let [(first, node), .., (last, _)] = &mut owned[..] else { return None };
-                let highest = **last;
-                (**first, **node) = (highest + 1, None);
+                let [(under, until, node), .., (last, ..)] = &mut owned[..] else { return None };
+                let highest = last.shard_epoch;
+                (under.shard_epoch, until.shard_epoch, **node) = (highest + 1, highest + 1, None);
                 Some(format!("{highest}"))
             }
+            Self::ChangeOwner | Self::ClaimInBetween => {
+                let mut owned: Vec<_> = history
+                    .events
+                    .iter_mut()
+                    .filter_map(|event| match &mut event.what {
+                        What::Owned { until, node, seq, .. } => Some((until, node, *seq)),
+                        _ => None,
+                    })
+                    .collect();
+                let place = (!owned.is_empty()).then(|| random.below(owned.len()))?;
+                let (until, node, seq) = &mut owned[place];
+                if matches!(self, Self::ChangeOwner) {
+                    **node = Some("n9".to_owned());
+                } else {
+                    until.fence += 1;
+                }
+                Some(format!("{seq}"))
+            }
+            Self::DropPush => drop_push(history, &acked, random),
         }
     }
 }
@@ -451,6 +482,92 @@ fn lower_cursor(history: &mut History, random: &mut Random) -> Option<String> {
     let to = cursor(history, before)? - 1;
     set_cursor(history, at, to);
     Some(format!("{at} to {to}"))
+}
+
+/// Of those who are online for all of a calm one is not pushed a message that is acked in its beginning.
+fn drop_push(history: &mut History, acked: &[Acked], random: &mut Random) -> Option<String> {
+    let late_us = PUSHED_WITHIN.as_micros() as u64;
+    let calms = history.events.iter().enumerate().filter_map(|(at, event)| match &event.what {
+        What::Calm { lasted_us, .. } => Some((at, event.at_us - lasted_us, event.at_us - late_us)),
+        _ => None,
+    });
+    let calms: Vec<(usize, u64, u64)> = calms.collect();
+    let unsure = unsure_logins(history);
+    let mut owed = Vec::new();
+    for (calm_at, from_us, to_us) in calms {
+        let heard: HashSet<Conn> = history.events[..calm_at]
+            .iter()
+            .filter(|event| event.at_us <= to_us + late_us && is_unsure(&event.what))
+            .filter_map(|event| event.what.conn())
+            .collect();
+        for ack in acked.iter().filter(|ack| ack.at < calm_at && !ack.duplicate) {
+            let first_sent = sent_first(history, ack)?;
+            let (sent_us, acked_us) =
+                (history.events[first_sent].at_us, history.events[ack.at].at_us);
+            if sent_us < from_us || acked_us > to_us {
+                continue;
+            }
+            let pushes = history.events[first_sent..calm_at].iter().filter_map(|event| {
+                let What::Pushed { conn, push: Push::Message { entry } } = &event.what else {
+                    return None;
+                };
+                (entry.log == ack.log && entry.seq == ack.seq).then_some(*conn)
+            });
+            let is_owed =
+                |conn: &Conn| !heard.contains(conn) && !unsure.contains(conn) && *conn != ack.conn;
+            owed.extend(pushes.filter(is_owed).map(|conn| (conn, ack.log.clone(), ack.seq)));
+        }
+    }
+    let (of, log, seq) = pick(&owed, random)?.clone();
+    history.events.retain(|event| {
+        !matches!(&event.what, What::Pushed { conn, push: Push::Message { entry } }
+            if *conn == of && entry.log == log && entry.seq == seq)
+    });
+    Some(format!("{seq} of {log}"))
+}
+
+/// Logins that took long, and those that came soon after them: nothing is owed where a node did not answer.
+fn unsure_logins(history: &History) -> HashSet<Conn> {
+    let mut sent = HashMap::new();
+    let mut all = Vec::new();
+    for event in &history.events {
+        match &event.what {
+            What::Sent { conn, command: Command::Login { .. }, .. } => {
+                sent.insert(*conn, event.at_us);
+            }
+            What::Answered { conn, answer: Answer::LoggedIn { .. }, .. } => {
+                all.extend(sent.get(conn).map(|sent| (*conn, *sent, event.at_us)));
+            }
+            _ => {}
+        }
+    }
+    let slow_us = limits::HEARD_WITHIN.as_micros() as u64;
+    let slow: Vec<_> = all.iter().filter(|(_, sent, replied)| replied - sent >= slow_us).collect();
+    let is_unsure = |(_, sent, replied): &&(Conn, u64, u64)| {
+        slow.iter().any(|(_, from, to)| to + 3 * slow_us > *sent && from < replied)
+    };
+    all.iter().filter(is_unsure).map(|(conn, ..)| *conn).collect()
+}
+
+/// What excuses a push that does not come.
+fn is_unsure(what: &What) -> bool {
+    matches!(
+        what,
+        What::Parted { .. }
+            | What::Pushed { push: Push::Kicked { .. } | Push::SyncNeeded, .. }
+            | What::Answered { answer: Answer::Synced { .. }, .. }
+    )
+}
+
+fn sent_first(history: &History, ack: &Acked) -> Option<usize> {
+    history.events.iter().position(|event| match &event.what {
+        What::Sent { conn, command: Command::Send { log, key, .. }, .. } => {
+            *log == ack.log
+                && *key == ack.key
+                && user_of(history, *conn).as_deref() == Some(&ack.user)
+        }
+        _ => false,
+    })
 }
 
 /// A phone goes on sending, and is acked, when the user's other phone is in.

@@ -1,6 +1,6 @@
 //! Does what a schedule says to three real nodes, a PostgreSQL and a Redis, and keeps the nodes up as a supervisor would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 use super::chaos::recorder::{Door, Recorder};
 use super::common::cluster::Cluster;
+use super::common::get;
 use super::common::node::Options;
 use super::faults::{Fault, Heading, Link, Strike};
+use super::observer::{Mood, Observer};
 use super::way::{Target, Way};
 
 pub const NODES: usize = 3;
@@ -18,7 +20,19 @@ pub const NODES: usize = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node that has ended by itself is started again after this time.
 const STARTED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// As between two machines that are apart: what has to be waited for before a word goes out shows only where words take
+/// time.
+const REDIS_TAKES: Duration = Duration::from_millis(5);
+const LOST: [&str; 2] = ["rookery_bus_gaps_total", "rookery_bus_unsent_total"];
 const TERMINATED_EVERY: Duration = Duration::from_millis(150);
+/// While commits are slow: how long they take, and how often connections end. Not at once after each other, or nobody
+/// would have got so far as to commit.
+const COMMITS_TAKE: Duration = Duration::from_millis(300);
+const ENDED_IN_SLOW_COMMITS_EVERY: Duration = Duration::from_millis(700);
+/// How often it is looked whether others have the shards of a node whose words are held up: before they use them.
+const LOOK_FOR_CLAIMS_EVERY: Duration = Duration::from_millis(5);
+/// How long the others do nothing then: until what was held up has been carried out.
+const STATEMENT_TAKES: Duration = Duration::from_millis(300);
 /// A node that was asked to stop has ended within this time, or is killed.
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
@@ -33,6 +47,11 @@ pub struct Nemesis {
     recorder: Recorder,
     began: Instant,
     terminated: Option<Instant>,
+    ended_in_commits: Option<Instant>,
+    frozen: BTreeSet<usize>,
+    /// Whose words to PostgreSQL are held up until others have its shards.
+    overtaken: Option<usize>,
+    observer: Observer,
     /// What was done, by its kind.
     pub done: BTreeMap<&'static str, usize>,
     /// Which groups lost their owner, and when in the history.
@@ -52,7 +71,8 @@ struct Ways {
 
 impl Ways {
     async fn open() -> Self {
-        Self { clients: Way::open().await, store: Way::open().await, redis: Way::open().await }
+        let redis = Way::open_long(REDIS_TAKES).await;
+        Self { clients: Way::open().await, store: Way::open().await, redis }
     }
 
     fn of(&self, link: Link) -> &Way {
@@ -91,6 +111,7 @@ impl Nemesis {
             ways.clients.lead_to(Target::Tcp(cluster.node(place).http()));
         }
         cluster.await_settled().await;
+        let observer = Observer::begin(cluster.database().await, cluster.database_url()).await;
         Self {
             cluster,
             ways,
@@ -98,6 +119,10 @@ impl Nemesis {
             recorder,
             began: Instant::now(),
             terminated: None,
+            ended_in_commits: None,
+            frozen: BTreeSet::new(),
+            overtaken: None,
+            observer,
             done: BTreeMap::new(),
             orphaned: Vec::new(),
             notes: Vec::new(),
@@ -172,6 +197,7 @@ impl Nemesis {
                 if lasts > LEASE {
                     self.orphan(node).await;
                 }
+                self.frozen.insert(node);
                 self.cluster.freeze(node);
             }
             Fault::Stop { node } => {
@@ -187,6 +213,15 @@ impl Nemesis {
             Fault::EndCommits => {
                 self.ways.iter().for_each(|ways| ways.store.end_after(Heading::Back, 0));
             }
+            Fault::RefuseCommits => self.observer.set(Mood::Refuses).await,
+            Fault::SlowCommits => {
+                self.observer.set(Mood::Waits(COMMITS_TAKE)).await;
+                self.ended_in_commits = Some(Instant::now());
+            }
+            Fault::Overtake { node } => {
+                self.ways[node].store.hold(Heading::There);
+                self.overtaken = Some(node);
+            }
             Fault::Terminate => self.terminated = Some(Instant::now()),
             Fault::KillRedis => self.cluster.redis().kill().await,
             Fault::FlushRedis => {
@@ -201,7 +236,10 @@ impl Nemesis {
     async fn end(&mut self, fault: Fault) {
         match fault {
             Fault::Kill { node } => self.launch(node),
-            Fault::Freeze { node } => self.cluster.thaw(node),
+            Fault::Freeze { node } => {
+                self.frozen.remove(&node);
+                self.cluster.thaw(node);
+            }
             // When it has ended.
             Fault::Stop { .. } | Fault::FlushRedis => {}
             Fault::Cut { node, link, .. }
@@ -209,6 +247,15 @@ impl Nemesis {
             | Fault::Slow { node, link }
             | Fault::Truncate { node, link, .. } => self.ways[node].of(link).mend(),
             Fault::EndCommits => self.ways.iter().for_each(|ways| ways.store.mend()),
+            Fault::RefuseCommits => self.observer.set(Mood::Calm).await,
+            Fault::SlowCommits => {
+                self.ended_in_commits = None;
+                self.observer.set(Mood::Calm).await;
+            }
+            Fault::Overtake { node } => {
+                self.overtaken = None;
+                self.ways[node].store.mend();
+            }
             Fault::Terminate => self.terminated = None,
             Fault::KillRedis => self.cluster.redis().start_again().await,
             Fault::FreezeRedis => self.cluster.redis().resume(),
@@ -218,10 +265,20 @@ impl Nemesis {
 
     /// One look: nodes that have come up, that have ended, that are to be started again.
     async fn look_after(&mut self) {
-        tokio::time::sleep(LOOK_EVERY).await;
+        match self.overtaken {
+            Some(node) => {
+                tokio::time::sleep(LOOK_FOR_CLAIMS_EVERY).await;
+                self.look_for_claims(node).await;
+            }
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
         if self.terminated.is_some_and(|last| last.elapsed() > TERMINATED_EVERY) {
             self.terminated = Some(Instant::now());
             self.terminate().await;
+        }
+        if self.ended_in_commits.is_some_and(|last| last.elapsed() > ENDED_IN_SLOW_COMMITS_EVERY) {
+            self.ended_in_commits = Some(Instant::now());
+            self.ways.iter().for_each(|ways| ways.store.end_all());
         }
         for place in 0..NODES {
             let is_running = self.cluster.node(place).is_running();
@@ -247,6 +304,53 @@ impl Nemesis {
                 _ => {}
             }
         }
+    }
+
+    /// When others have all the groups of a node whose words are held up, they do nothing until these have arrived.
+    async fn look_for_claims(&mut self, node: usize) {
+        let id = self.cluster.id_of(node);
+        let Some(groups) = self.observer.groups_of(id).await else { return };
+        if groups > 0 {
+            return;
+        }
+        self.overtaken = None;
+        let is_awake = |place: &usize| {
+            self.nodes[*place] == State::Up && *place != node && !self.frozen.contains(place)
+        };
+        let others: Vec<usize> = (0..NODES).filter(is_awake).collect();
+        others.iter().for_each(|place| self.cluster.freeze(*place));
+        self.ways[node].store.mend();
+        tokio::time::sleep(STATEMENT_TAKES).await;
+        others.iter().for_each(|place| self.cluster.thaw(*place));
+    }
+
+    /// Under which epoch each group is owned.
+    pub async fn claims(&self) -> BTreeMap<String, i64> {
+        let database = self.cluster.database().await;
+        let claims = "select g.id, o.epoch from groups g
+            join shard_owner o on o.shard = g.conversation_no % $1::bigint";
+        let rows = database.query(claims, &[&i64::from(Shard::COUNT)]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// What nodes have lost of what they told each other, as they count it themselves.
+    pub fn lost_letters(&self) -> u64 {
+        let places = 0..NODES;
+        let metrics = places.filter_map(|place| get(self.cluster.node(place).inside(), "/metrics"));
+        let count = |metrics: &str| -> u64 {
+            let lines =
+                metrics.lines().filter(|line| LOST.iter().any(|lost| line.starts_with(lost)));
+            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+        };
+        metrics.map(|(_, metrics)| count(&metrics)).sum()
+    }
+
+    /// Takes down who owned what, and who appended what.
+    pub async fn tell_owners(&self) {
+        let ids: BTreeMap<i64, String> =
+            (0..NODES).map(|place| (self.cluster.id_of(place), format!("n{place}"))).collect();
+        let name = |id: i64| ids.get(&id).cloned().unwrap_or_else(|| format!("node {id}"));
+        self.observer.tell(&self.recorder, name).await;
     }
 
     fn launch(&mut self, place: usize) {

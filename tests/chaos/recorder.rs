@@ -1,6 +1,7 @@
 //! Bare connections whose every frame goes into a history.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,8 +12,11 @@ use rookery::protocol::Code;
 use serde_json::{Value, json};
 
 use super::history::{
-    Answer, Command, Conn, Entry, Event, History, Log, Parting, Peer, Presence, Push, What,
+    Answer, Command, Conn, Entry, Event, Heads, History, Log, Parting, Peer, Presence, Push, What,
 };
+
+/// What a text says that is longer is told by what it hashes to.
+const TEXT_BYTES: usize = 200;
 
 /// Takes down what is seen of a run, in the order in which it is seen. Its clones write into one history.
 #[derive(Clone)]
@@ -84,8 +88,8 @@ impl Recorder {
             node: door.node.clone(),
         });
         let (recorder, user) = (self.clone(), device.user.clone());
-        let (asked, last_id, has_parted) = (HashMap::new(), 0, false);
-        Ok(Recorded { recorder, conn, user, connection, asked, last_id, has_parted })
+        let (asked, had, last_id, has_parted) = (HashMap::new(), HashMap::new(), 0, false);
+        Ok(Recorded { recorder, conn, user, connection, asked, had, last_id, has_parted })
     }
 }
 
@@ -96,6 +100,8 @@ pub struct Recorded {
     user: String,
     connection: Connection,
     asked: HashMap<u64, Command>,
+    /// What the client had when it asked for heads.
+    had: HashMap<u64, Heads>,
     last_id: u64,
     has_parted: bool,
 }
@@ -112,6 +118,9 @@ impl Recorded {
         let (conn, id) = (self.conn, self.last_id);
         let command = command(&self.user, cmd, &body);
         self.asked.insert(id, command.clone());
+        if let Some(position) = position(cmd, &body) {
+            self.had.insert(id, position);
+        }
         // Before it leaves: nobody may see what comes of it earlier.
         self.recorder.see(What::Sent { conn, id, command });
         let frame = json!({"id": id, "cmd": cmd, "body": body});
@@ -139,7 +148,10 @@ impl Recorded {
         let conn = self.conn;
         if let Some(id) = frame["re"].as_u64() {
             let asked = self.asked.remove(&id);
-            let answer = answer(&self.user, asked.as_ref(), frame);
+            let mut answer = answer(&self.user, asked.as_ref(), frame);
+            if let Some(had) = self.had.remove(&id) {
+                add_position(&mut answer, had);
+            }
             self.recorder.see(What::Answered { conn, id, answer });
         } else {
             let push = push(&self.user, frame);
@@ -180,9 +192,46 @@ fn log(user: &str, value: &Value) -> Log {
 
 fn body_of(content: &Value) -> String {
     match content["type"].as_str() {
-        Some("text") => text(&content["text"]),
+        Some("text") => {
+            let text = text(&content["text"]);
+            if text.len() <= TEXT_BYTES { text } else { hash_of(&text) }
+        }
         _ => content.to_string(),
     }
+}
+
+fn hash_of(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{} bytes, {:016x}", text.len(), hasher.finish())
+}
+
+/// What a client says that it has when it asks for the heads.
+fn position(cmd: &str, body: &Value) -> Option<Heads> {
+    let position = match cmd {
+        "login" => &body["sync"],
+        "sync" => body,
+        _ => return None,
+    };
+    let groups = position["groups"].as_object().into_iter().flatten();
+    let groups = groups.map(|(id, seq)| (Log::group(id), number(seq))).collect();
+    Some(Heads { inbox: number(&position["inbox"]), groups })
+}
+
+/// A group that an answer does not name has nothing that the client does not have.
+fn add_position(answer: &mut Answer, had: Heads) {
+    if let Answer::LoggedIn { heads, .. } | Answer::Synced { heads, .. } = answer {
+        for (log, seq) in had.groups {
+            heads.groups.entry(log).or_insert(seq);
+        }
+    }
+}
+
+/// The heads that an answer names.
+fn heads(synced: &Value) -> Heads {
+    let named = synced["groups"].as_array().into_iter().flatten();
+    let head = |group: &Value| (Log::group(&text(&group["group"])), number(&group["head"]));
+    Heads { inbox: number(&synced["inbox"]), groups: named.map(head).collect() }
 }
 
 fn command(user: &str, cmd: &str, body: &Value) -> Command {
@@ -219,7 +268,8 @@ fn answer(user: &str, asked: Option<&Command>, frame: &Value) -> Answer {
     let conversation = || log(user, &ok["conversation"]);
     match asked {
         Some(Command::Login { .. }) => {
-            Answer::LoggedIn { login_no: number(&ok["login_no"]), epoch: text(&ok["epoch"]) }
+            let (login_no, epoch) = (number(&ok["login_no"]), text(&ok["epoch"]));
+            Answer::LoggedIn { login_no, epoch, heads: heads(&ok["sync"]) }
         }
         Some(Command::Send { .. }) => Answer::Acked {
             log: conversation(),
@@ -249,7 +299,7 @@ fn answer(user: &str, asked: Option<&Command>, frame: &Value) -> Answer {
             entries: entries(user, &ok["messages"]),
         },
         Some(Command::Other { name }) if name == "sync" => {
-            Answer::Synced { epoch: text(&ok["epoch"]) }
+            Answer::Synced { epoch: text(&ok["epoch"]), heads: heads(ok) }
         }
         Some(Command::Logout | Command::Kick { .. } | Command::Other { .. }) | None => Answer::Done,
     }

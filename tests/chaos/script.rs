@@ -9,7 +9,7 @@ use rookery::protocol::Code;
 
 use super::chaos::checker::{Rule, Violation, check};
 use super::chaos::history::{
-    Answer, Command, Conn, Entry, Event, History, Log, Parting, Push, What,
+    Answer, Command, Conn, Entry, Event, Heads, History, Log, Parting, Push, What,
 };
 
 /// Between two events of a script.
@@ -21,6 +21,8 @@ const WITNESS: usize = 4;
 pub struct Script {
     pub history: History,
     pub epoch: String,
+    /// What those who log in are told.
+    pub heads: Heads,
     now_us: u64,
     commands: u64,
     logins: HashMap<String, u64>,
@@ -73,6 +75,7 @@ impl Script {
         let mut script = Self {
             history: History::default(),
             epoch: "e1".to_owned(),
+            heads: Heads::default(),
             now_us: 0,
             commands: 0,
             logins: HashMap::new(),
@@ -91,6 +94,13 @@ impl Script {
 
     pub fn wait(&mut self, time: Duration) {
         self.now_us += time.as_micros() as u64;
+    }
+
+    /// All that time until now, and since the beginning, nothing was wrong.
+    pub fn be_calm(&mut self, time: Duration) {
+        self.wait(time);
+        let lasted_us = self.now_us;
+        self.see(What::Calm { lasted_us, moved: Vec::new(), told_us: lasted_us });
     }
 
     pub fn open(&mut self, user: &str, device: &str, platform: Platform) -> Conn {
@@ -124,7 +134,8 @@ impl Script {
         let login_no = self.logins.entry(user.to_owned()).or_default();
         *login_no += 1;
         let (login_no, epoch) = (*login_no, self.epoch.clone());
-        self.answer(asked, Answer::LoggedIn { login_no, epoch });
+        let heads = self.heads.clone();
+        self.answer(asked, Answer::LoggedIn { login_no, epoch, heads });
     }
 
     pub fn ask(&mut self, conn: Conn, command: Command) -> Asked {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use super::faults::Heading;
@@ -14,6 +15,11 @@ use super::faults::Heading;
 /// What a slow way passes on at once, and how long that takes.
 const PIECE_BYTES: usize = 700;
 const PIECE_TAKES: Duration = Duration::from_millis(25);
+
+/// As on a network: between processes of one machine the kernel would keep megabytes for one who does not read.
+const SEGMENT_BYTES: u32 = 1_400;
+const KEPT_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// Where a way leads.
 #[derive(Debug, Clone)]
@@ -39,6 +45,10 @@ struct State {
     there: Passage,
     back: Passage,
     is_parted: bool,
+    /// What passes takes so long.
+    takes: Duration,
+    /// How often all connections were ended.
+    endings: u64,
     /// Counts what was done, so that each connection sees all of it.
     change: u64,
 }
@@ -52,10 +62,16 @@ pub struct Way {
 impl Way {
     /// Opens one that leads nowhere yet: who connects is hung up on.
     pub async fn open() -> Self {
+        Self::open_long(Duration::ZERO).await
+    }
+
+    /// The same over a distance: what passes takes so long each way.
+    pub async fn open_long(takes: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (there, back) = (Passage::Open, Passage::Open);
-        let state = State { target: None, there, back, is_parted: false, change: 0 };
+        let state =
+            State { target: None, there, back, is_parted: false, takes, endings: 0, change: 0 };
         let state = Arc::new(watch::Sender::new(state));
         tokio::spawn(pass_on(listener, state.clone()));
         Self { address, state }
@@ -94,6 +110,11 @@ impl Way {
         });
     }
 
+    /// Ends all connections; new ones come about at once.
+    pub fn end_all(&self) {
+        self.state.send_modify(|state| state.endings += 1);
+    }
+
     /// All passes again; what was held goes on.
     pub fn mend(&self) {
         self.state.send_modify(|state| {
@@ -122,7 +143,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 async fn connect(target: &Target) -> std::io::Result<Box<dyn Stream>> {
     Ok(match target {
         Target::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
+            let socket = TcpSocket::new_v4()?;
+            SockRef::from(&socket).set_tcp_mss(SEGMENT_BYTES)?;
+            SockRef::from(&socket).set_recv_buffer_size(KEPT_BYTES)?;
+            let stream = socket.connect(*address).await?;
             stream.set_nodelay(true)?;
             Box::new(stream)
         }
@@ -135,6 +159,7 @@ async fn pass_on(listener: TcpListener, state: Arc<watch::Sender<State>>) {
         // Out of files for a moment, for instance.
         let Ok((near, _)) = listener.accept().await else { continue };
         let _ = near.set_nodelay(true);
+        let _ = SockRef::from(&near).set_send_buffer_size(KEPT_BYTES);
         tokio::spawn(join(near, state.subscribe()));
     }
 }
@@ -142,7 +167,7 @@ async fn pass_on(listener: TcpListener, state: Arc<watch::Sender<State>>) {
 /// Joins one who connected with one who serves, until either is gone or they are parted.
 async fn join(near: TcpStream, mut state: watch::Receiver<State>) {
     let now = state.borrow().clone();
-    let Some(target) = now.target.filter(|_| !now.is_parted) else { return };
+    let Some(target) = now.target.clone().filter(|_| !now.is_parted) else { return };
     let Ok(far) = connect(&target).await else { return };
     let ((near_reads, near_writes), (far_reads, far_writes)) = (split(near), split(far));
     let there = pump(near_reads, far_writes, state.clone(), |state| state.there);
@@ -150,7 +175,7 @@ async fn join(near: TcpStream, mut state: watch::Receiver<State>) {
     tokio::select! {
         _ = async { tokio::try_join!(there, back) } => {}
         // However short that was: this connection has seen it.
-        _ = state.wait_for(|state| state.is_parted) => {}
+        _ = state.wait_for(|state| state.is_parted || state.endings != now.endings) => {}
     }
 }
 
@@ -161,13 +186,17 @@ async fn pump(
     mut state: watch::Receiver<State>,
     passage: fn(&State) -> Passage,
 ) -> Result<(), ()> {
-    let mut bytes = vec![0; 16 * 1024];
+    let takes = state.borrow().takes;
+    let mut bytes = vec![0; READ_BYTES];
     let mut left: Option<(u64, usize)> = None;
     loop {
         let read = from.read(&mut bytes).await.map_err(drop)?;
         if read == 0 {
             open(&mut state, passage).await?;
             return to.shutdown().await.map_err(drop);
+        }
+        if takes > Duration::ZERO {
+            tokio::time::sleep(takes).await;
         }
         let (change, passage) = open(&mut state, passage).await?;
         match passage {

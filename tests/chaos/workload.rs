@@ -13,18 +13,24 @@ use tokio::time::Instant;
 
 use super::super::common::groups::Random;
 use super::client::Client;
+use super::habits::Habit;
 use super::history::{Entry, Log, Presence, What};
 use super::recorder::{Device, Door, Recorder, entries};
+use super::visitor::{VISITORS, visit};
 
 /// A user's token, made when it is needed.
 pub type Token = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Every so manieth user has two phones beside the browser.
-const WITH_PHONES: usize = 3;
+const WITH_PHONES: usize = 2;
 const PHONES: [(&str, Platform); 2] = [("phone-a", Platform::Ios), ("phone-b", Platform::Android)];
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Each answer to what is asked at the beginning and in the end comes within this time, or it is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a group is to be made, and how soon again.
+const TRIES: usize = 10;
+const TRIED_EVERY: Duration = Duration::from_secs(1);
 
 /// How much goes on, and how long its end may take.
 pub struct Plan {
@@ -45,6 +51,10 @@ pub struct Shared {
     pub doors: Arc<Vec<Door>>,
     pub users: Arc<Vec<String>>,
     pub token: Token,
+    /// How many of a crowd have yet to say what they have to say.
+    pub crowd: Arc<watch::Sender<usize>>,
+    /// From which of their phones users have logged in last.
+    pub phones_in: Arc<HashMap<String, watch::Sender<String>>>,
     /// How the users are when nothing changes any more.
     pub truth: Arc<Mutex<HashMap<String, Presence>>>,
     pub true_within: Duration,
@@ -53,6 +63,8 @@ pub struct Shared {
 /// What the clients of a run are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Anything, and a crowd talks to one who does not read for a while.
+    Peace,
     /// Anything.
     Talking,
     /// Nothing new: have acked what was written.
@@ -82,6 +94,7 @@ pub struct Workload {
     shared: Shared,
     phase: watch::Sender<Phase>,
     clients: Vec<(Device, watch::Receiver<Status>, JoinHandle<()>)>,
+    visitors: Vec<JoinHandle<()>>,
     groups: Vec<(String, Vec<String>)>,
     settles_within: Duration,
 }
@@ -100,12 +113,19 @@ impl Workload {
             doors: Arc::new(doors),
             users: Arc::new(users.clone()),
             token,
+            crowd: Arc::new(watch::Sender::new(users.len() - 1)),
+            phones_in: Arc::new(users.iter().map(|user| (user.clone(), nobody())).collect()),
             truth: Arc::default(),
             true_within,
         };
-        // Each group lacks another part of the users.
+        // Each large group lacks another part of the users; a small one is of two, so that most nodes have nobody of
+        // it.
         let members = |group: usize| {
-            let is_in = |user: &usize| (user + group) % 4 != 3;
+            let two = [group % users.len(), (group + 2) % users.len()];
+            let is_in = |user: &usize| match group % 2 {
+                0 => (user + group) % 4 != 3,
+                _ => two.contains(user),
+            };
             let all = (0..users.len()).filter(is_in);
             all.map(|user| users[user].clone()).collect::<Vec<_>>()
         };
@@ -129,6 +149,8 @@ impl Workload {
                 let device =
                     Device { user: user.clone(), id: (*id).to_owned(), platform: *platform };
                 let seed = random.below(usize::MAX) as u64;
+                let is_browser = *platform == Platform::Web;
+                let habit = Habit::of(nth, is_browser, &users[0], user);
                 let (client, status) = Client::new(
                     device.clone(),
                     shared.clone(),
@@ -136,11 +158,24 @@ impl Workload {
                     seed,
                     logs.clone(),
                     names.clone(),
+                    habit,
                 );
                 clients.push((device, status, tokio::spawn(client.live())));
             }
         }
-        Self { shared, phase, clients, groups, settles_within }
+        Self { shared, phase, clients, visitors: Vec::new(), groups, settles_within }
+    }
+
+    /// From now on nothing is wrong: a crowd talks, and visitors come.
+    pub fn begin_peace(&mut self) {
+        self.phase.send_replace(Phase::Peace);
+        let visit = |nth| tokio::spawn(visit(self.shared.clone(), nth, self.phase.subscribe()));
+        self.visitors.extend((0..VISITORS).map(visit));
+    }
+
+    /// The visitors go.
+    pub fn end_peace(&self) {
+        self.phase.send_replace(Phase::Talking);
     }
 
     /// Lets all come to rest, and takes down what everybody sees then and what is stored. The nodes are to be well from
@@ -148,7 +183,8 @@ impl Workload {
     pub async fn finish(mut self) -> Result<(), Unsettled> {
         let outcome = self.come_to_rest().await;
         self.phase.send_replace(Phase::Over);
-        for (_, _, client) in &mut self.clients {
+        let clients = self.clients.iter_mut().map(|(_, _, client)| client);
+        for client in clients.chain(&mut self.visitors) {
             if tokio::time::timeout(ANSWER_WITHIN, &mut *client).await.is_err() {
                 client.abort();
             }
@@ -204,6 +240,10 @@ impl Workload {
     }
 }
 
+fn nobody() -> watch::Sender<String> {
+    watch::Sender::new(String::new())
+}
+
 /// A connection of which nothing is taken down.
 struct Bare(Connection);
 
@@ -231,14 +271,23 @@ impl Bare {
 
 async fn make_groups(shared: &Shared, groups: &[(String, Vec<String>)]) {
     let door = &shared.doors[0];
+    // Whoever makes a group owns it.
+    let doors = shared.doors.iter().cycle();
     // Who was never there cannot be made a member.
     for user in shared.users.iter() {
         Bare::log_in(shared, door, user).await.unwrap();
     }
-    for (id, members) in groups {
+    for ((id, members), door) in groups.iter().zip(doors) {
         let (mut owner, _) = Bare::log_in(shared, door, &members[0]).await.unwrap();
         let body = json!({"group": id, "kind": "work", "name": id, "members": members[1..]});
-        owner.ok("group.create", body).await.unwrap();
+        for left in (0..TRIES).rev() {
+            match owner.ok("group.create", body.clone()).await {
+                Ok(_) => break,
+                // On a busy machine a node may have no lease for a moment.
+                Err(error) => assert!(left > 0, "{error:?}"),
+            }
+            tokio::time::sleep(TRIED_EVERY).await;
+        }
     }
 }
 

@@ -288,6 +288,11 @@ impl Cluster {
         self.postgres.connect().await
     }
 
+    /// Where the database is.
+    pub fn database_url(&self) -> String {
+        self.postgres.url()
+    }
+
     /// The database, which can be stopped and started.
     pub fn postgres(&mut self) -> &mut Postgres {
         &mut self.postgres

@@ -235,13 +235,21 @@ pub(super) async fn first_sync(
     // Its user knows it by now, so that whatever ends it from here on reaches it; what did before shows in the store.
     reads::stands(engine, who).await?;
     let before = group_reads::own_groups(engine, who).await?;
+    let early = if sabotaged!(SyncBeforeRegistration) {
+        Some(reads::sync(engine, who, ask).await?)
+    } else {
+        None
+    };
     subscribe(engine, who, outlet, &before).await?;
     if let Some(exchange) = engine.shared().directory.exchange() {
         // Whoever commits something for this session from here on tells it, wherever that is.
         let groups: Vec<_> = before.iter().map(|group| group.no).collect();
         let (_, ()) = tokio::join!(exchange.register(&groups), exchange.all_know_who_is_here());
     }
-    let synced = reads::sync(engine, who, ask).await?;
+    let synced = match early {
+        Some(synced) => synced,
+        None => reads::sync(engine, who, ask).await?,
+    };
     engine.shared().directory.saw_inbox(who.no, synced.inbox);
     if before.is_empty() {
         return Ok(synced);

@@ -88,15 +88,27 @@ fn presence(index: &Index<'_>, found: &mut Vec<Violation>) {
 fn owners(index: &Index<'_>, found: &mut Vec<Violation>) {
     let mut logs: BTreeMap<&Log, Vec<(u64, u64, usize)>> = BTreeMap::new();
     let mut owners: HashMap<(u16, u64), (usize, &str)> = HashMap::new();
+    let mut owns = |shard, epoch, at, node| {
+        let (first, owner) = *owners.entry((shard, epoch)).or_insert((at, node));
+        let says = format!("{owner} and {node} owned shard {shard} in one epoch");
+        (owner != node).then(|| Violation::new(Rule::OneOwner, says, &[first, at]))
+    };
     for (at, event) in index.events.iter().enumerate() {
-        let What::Owned { log, shard, shard_epoch, seq, node } = &event.what else { continue };
-        logs.entry(log).or_default().push((*seq, *shard_epoch, at));
-        if let Some(node) = node {
-            let (first, owner) = *owners.entry((*shard, *shard_epoch)).or_insert((at, node));
-            if owner != node {
-                let says = format!("{owner} and {node} owned shard {shard} in one epoch");
-                found.push(Violation::new(Rule::OneOwner, says, &[first, at]));
+        match &event.what {
+            What::Claimed { shard, shard_epoch, node } => {
+                found.extend(owns(*shard, *shard_epoch, at, node));
             }
+            What::Owned { log, seq, shard, node, under, until } => {
+                logs.entry(log).or_default().push((*seq, under.shard_epoch, at));
+                if let Some(node) = node {
+                    found.extend(owns(*shard, under.shard_epoch, at, node));
+                }
+                if under != until {
+                    let says = format!("a claim did not wait for the append of {seq} to {log}");
+                    found.push(Violation::new(Rule::OneOwner, says, &[at]));
+                }
+            }
+            _ => {}
         }
     }
     for (log, mut owned) in logs {

@@ -154,7 +154,7 @@ impl<'h> Index<'h> {
                         self.unasked.push(at);
                         continue;
                     };
-                    if let Answer::LoggedIn { epoch, .. } | Answer::Synced { epoch } = answer {
+                    if let Answer::LoggedIn { epoch, .. } | Answer::Synced { epoch, .. } = answer {
                         epochs.insert(*conn, epoch);
                         self.epoch = epoch;
                     }
@@ -188,7 +188,7 @@ impl<'h> Index<'h> {
         let asked = &self.asked[place];
         let (sent, epoch) = (asked.sent, asked.epoch);
         match (asked.command, answer) {
-            (Command::Login { resume }, Answer::LoggedIn { login_no, epoch }) => {
+            (Command::Login { resume }, Answer::LoggedIn { login_no, epoch, .. }) => {
                 if let Some(session) = self.sessions.get_mut(&conn) {
                     let (no, resume) = (*login_no, *resume);
                     session.login = Some(Login { sent, replied: at, no, resume, epoch });

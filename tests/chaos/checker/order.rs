@@ -66,11 +66,13 @@ struct Facts<'i, 'h> {
 impl<'i, 'h> Facts<'i, 'h> {
     fn of(index: &'i Index<'h>) -> Self {
         let mut known: HashMap<Key<'_>, usize> = HashMap::new();
-        let shown = index.sights.iter().map(|sight| {
+        // What the store has lost since may be stored once more, under the same key and with another body.
+        let shown = index.sights.iter().filter(|sight| sight.epoch == index.epoch).map(|sight| {
             let entry = sight.entry;
             (sight.at, (&entry.log, entry.from.as_str(), entry.key.as_str()))
         });
-        for (at, key) in shown.chain(index.acks.iter().map(|ack| (ack.at, ack.key))) {
+        let acked = index.acks.iter().filter(|ack| ack.epoch == index.epoch);
+        for (at, key) in shown.chain(acked.map(|ack| (ack.at, ack.key))) {
             let first = known.entry(key).or_insert(at);
             *first = at.min(*first);
         }
@@ -117,18 +119,9 @@ impl<'i, 'h> Facts<'i, 'h> {
         if self.copies(later).chain(self.copies(earlier)).any(|copy| self.is_of_the_past(copy)) {
             return true;
         }
-        self.copies(later).filter(|copy| copy.sent < known && !copy.is_refused()).any(|copy| {
-            self.stood_first(later, copy.conn, earlier) || !self.promises(copy, earlier, known)
-        })
-    }
-
-    /// Whether a session sent `one` before `other` for the first time, and awaits it from then on.
-    fn stood_first(&self, one: Key<'h>, conn: Conn, other: Key<'h>) -> bool {
-        let first = |key| self.copies(key).find(|copy| copy.conn == conn);
-        match (first(one), first(other)) {
-            (Some(one), Some(other)) => one.sent < other.sent && !one.is_final(),
-            _ => false,
-        }
+        self.copies(later)
+            .filter(|copy| copy.sent < known && !copy.is_refused())
+            .any(|copy| !self.promises(copy, later, earlier, known))
     }
 
     fn is_of_the_past(&self, copy: &Copy<'_>) -> bool {
@@ -137,12 +130,14 @@ impl<'i, 'h> Facts<'i, 'h> {
         login.is_none_or(|login| login.epoch != self.index.epoch)
     }
 
-    /// Whether the session of `copy` promised that `earlier` stands before it; it was known to be stored at `known`.
-    fn promises(&self, copy: &Copy<'h>, earlier: Key<'h>, known: usize) -> bool {
-        let before: Vec<_> = self
-            .copies(earlier)
-            .filter(|own| own.conn == copy.conn && own.sent < copy.sent)
-            .collect();
+    /// Whether the session of `copy`, which is of `later`, promised that `earlier` stands before it; it was known to be
+    /// stored at `known`.
+    fn promises(&self, copy: &Copy<'h>, later: Key<'h>, earlier: Key<'h>, known: usize) -> bool {
+        // What comes again has the place of its first time.
+        let own = self.copies(later).filter(|own| own.conn == copy.conn);
+        let first = own.map(|own| own.sent).min().unwrap_or(copy.sent);
+        let before: Vec<_> =
+            self.copies(earlier).filter(|own| own.conn == copy.conn && own.sent < first).collect();
         let Some(last) = before.last() else { return false };
         if before.iter().any(|own| own.is_final()) {
             return false;
