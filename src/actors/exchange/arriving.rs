@@ -12,6 +12,7 @@ use crate::actors::relay::GroupEntry;
 use crate::actors::user::Written;
 use crate::cluster::bus::Arrived;
 use crate::ids::NodeRun;
+use crate::limits;
 
 impl Exchange {
     /// Hears what comes, in its order, for as long as it is polled.
@@ -73,6 +74,11 @@ impl Exchange {
             }
             Letter::NotOwner { ticket } => self.not_owner(from, ticket),
             Letter::Done { ticket } => {
+                // One that answers within the time for which all are waited for is not given up the next time.
+                let asked = self.tickets.asked_at(ticket);
+                if asked.is_some_and(|asked| asked.elapsed() < limits::HEARD_WITHIN) {
+                    self.silent.remove(&from);
+                }
                 if let Some(waiting) = self.tickets.take(ticket, from) {
                     waiting.done();
                 }

@@ -92,6 +92,11 @@ impl Tickets {
         Ok(ticket)
     }
 
+    /// When something was asked that is still waited for.
+    pub(super) fn asked_at(&self, ticket: Ticket) -> Option<Instant> {
+        self.waiting.get(&ticket).map(|waiting| waiting.1)
+    }
+
     /// Who waits, if this node was asked and nobody has answered.
     pub(super) fn take(&self, ticket: Ticket, of: NodeRun) -> Option<Waiting> {
         self.waiting.remove_if(&ticket, |_, (asked, ..)| *asked == of).map(|(_, (.., it))| it)
