@@ -646,6 +646,8 @@ impl Handler<EpochChanged> for Registry {
 
     fn handle(&mut self, _: EpochChanged, _: &mut Self::Context) {
         for listed in &self.directory.users {
+            // The head may have fallen: what is lost up to the former one would not be found.
+            listed.state.inbox.store(0, Ordering::Release);
             mailbox::insist(&listed.address, EpochOver);
             listed.push(SyncNeeded);
         }

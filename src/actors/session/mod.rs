@@ -677,6 +677,8 @@ impl SessionActor {
     }
 
     fn fall_behind(&mut self) {
+        // The client learns the head by syncing. It may have fallen, and must not be told to have what is lost.
+        self.known_inbox = InboxSeq::ZERO;
         if self.outbound.collapse() {
             self.say_sync_needed();
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Departure, Leaving, Session, What};
 use crate::client::driver::Driver;
-use crate::client::places::Log;
+use crate::client::places::{Learned, Log};
 use crate::client::raw::Parted;
 use crate::client::{CallError, Ended, SendError, Update};
 use crate::ids::InboxSeq;
@@ -79,6 +79,10 @@ impl Session {
     fn on_synced(&mut self, driver: &mut Driver, page: Synced) {
         let is_last = page.next.is_none() && !self.must_sync;
         let learned = driver.places.synced(&page, is_last);
+        if learned == Learned::OtherEpoch {
+            // What was pushed of this epoch before we knew of it was taken for known by its number.
+            self.must_sync = true;
+        }
         driver.learned(learned);
         // All else is sent again unchanged, whatever the places have become meanwhile.
         self.sync =
