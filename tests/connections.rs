@@ -12,6 +12,7 @@ mod common;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::chat::{App, Raw, WAYS, key, patience, text};
 use common::node::{Node, Options};
@@ -20,7 +21,7 @@ use rookery::client::raw::{OpenError, Opening, Parted, Transport};
 use rookery::limits;
 use rookery::protocol::codec::Codec;
 use rookery::store::child::raise_open_files;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -129,7 +130,10 @@ async fn connections_beyond_the_bound_are_turned_away_and_find_room_when_others_
     let refused = rookery::client::raw::Connection::open(app.address()).await;
     assert!(matches!(refused, Err(OpenError::Refused { status: 503, .. })), "{refused:?}");
     let mut stream = TcpStream::connect(node.tcp()).await.unwrap();
-    assert_eq!(patience("the end", stream.read(&mut [0])).await.unwrap_or_default(), 0);
+    let mut heard = Vec::new();
+    patience("the end", stream.read_to_end(&mut heard)).await.unwrap();
+    let told: Value = serde_json::from_slice(&heard[4..]).unwrap();
+    assert_eq!(told["error"]["code"], "busy", "{told}");
 
     open.pop().unwrap().0.close().await.unwrap();
     eventually("a connection has gone", || (sessions(&node) == 3).then_some(()));
@@ -173,6 +177,17 @@ async fn who_comes_when_too_many_came_at_once_is_told_when_to_come_again() {
     assert!(taken + 1 >= BURST, "{taken} came in before the first was turned away");
     assert!(waits.iter().all(|wait| (1..=20).contains(wait)), "{waits:?}");
     assert!(waits.iter().any(|wait| *wait != waits[0]), "all would come back at once: {waits:?}");
+    // Over TCP it is said in a frame. One a second comes in there, too.
+    let told = loop {
+        let mut stream = TcpStream::connect(node.tcp()).await.unwrap();
+        let mut heard = vec![0; 512];
+        let reading = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut heard));
+        // Nothing is said to whoever is taken.
+        let Ok(bytes) = reading.await else { continue };
+        break serde_json::from_slice::<Value>(&heard[4..bytes.unwrap()]).unwrap();
+    };
+    assert_eq!(told["error"]["code"], "busy", "{told}");
+    assert!(told["error"]["retry_after_ms"].as_u64().unwrap() > 0, "{told}");
     // Those who are in are not hindered.
     alice.ok("ping", json!({})).await;
 }
@@ -236,7 +251,7 @@ async fn a_tcp_client_that_sends_a_byte_a_second_is_closed_by_the_login_bound() 
     let command = b"j\x00\x00\x00\x15{\"id\":7,\"cmd\":\"ping\"}";
     let (mut reader, mut writer) = TcpStream::connect(node.tcp()).await.unwrap().into_split();
     let writing = tokio::spawn(async move {
-        let mut due = tokio::time::interval(std::time::Duration::from_secs(1));
+        let mut due = tokio::time::interval(Duration::from_secs(1));
         for byte in command {
             due.tick().await;
             if writer.write_all(&[*byte]).await.is_err() {
@@ -257,7 +272,7 @@ async fn a_tcp_client_that_sends_a_byte_a_second_is_closed_by_the_login_bound() 
 /// Drips a frame that never ends, after what was written before.
 async fn drip(mut raw: Raw) -> Parted {
     raw.0.write_bytes(b"\x00\x00\xff\xff").await.unwrap();
-    let mut due = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut due = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             parted = raw.0.ending() => return parted,

@@ -17,11 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::frames::{FrameReader, TooLong};
-use crate::actors::{ConnectionPlace, Engine, Handed, SessionHandle, Transport, open_session};
+use crate::actors::{
+    ConnectionPlace, Engine, Handed, SessionHandle, Transport, TurnedAway, open_session,
+};
 use crate::net::{Connection, Progress, prepare};
-use crate::protocol::CloseCode;
-use crate::protocol::codec::Codec;
+use crate::protocol::codec::{Codec, Outbound};
 use crate::protocol::framing::{Dialect, Framing};
+use crate::protocol::{CloseCode, Code, ErrorBody};
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -65,13 +67,30 @@ async fn accept(listener: TcpListener, engine: &Engine) {
                 continue;
             }
         };
-        // Closed at once: whoever is one too many must not cost anything.
-        let Ok(place) = engine.take_place(Some(from.ip())) else { continue };
+        let place = match engine.take_place(Some(from.ip())) {
+            Ok(place) => place,
+            Err(TurnedAway { retry_after }) => {
+                turn_away(&stream, retry_after);
+                continue;
+            }
+        };
         let Ok(stream) = prepared(stream) else { continue };
         let attended_by = engine.clone();
         engine.begin_connection(move || {
             actix::spawn(attend(stream, attended_by, place));
         });
+    }
+}
+
+/// Says when to come again, in JSON since nobody has said otherwise, and nothing more: whoever is one too many must not cost
+/// anything.
+fn turn_away(stream: &TcpStream, retry_after: Duration) {
+    let dialect = Dialect { codec: Codec::Json, framing: Framing::Length };
+    let error = ErrorBody::new(Code::Busy, "too many come in at once, or are there");
+    let frame = Outbound::Error { re: None, error: error.retry_after(retry_after) };
+    if let Ok(frame) = dialect.encode(&frame) {
+        // A socket that is new has room; one that has gone needs no answer.
+        let _ = stream.try_write(&frame);
     }
 }
 
