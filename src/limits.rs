@@ -86,7 +86,8 @@ pub const FRIENDS_KEPT: usize = 2_000_000;
 pub const FRIEND_LISTS_AT_ONCE: usize = 100;
 /// Users whose presence one statement reads or writes on the node's own account.
 pub const PRESENCE_BATCH: usize = 500;
-/// How long one who left stays in memory after the store has when that was: those who began to read it before look there.
+/// How long one who left stays in memory after the store has when that was, or after leaving another node, which tells the
+/// store: those who began to read it before look there.
 pub const PRESENCE_KEPT: Duration = Duration::from_secs(10);
 /// Messages from sessions that wait for whoever tells of presence.
 pub const PRESENCE_MAILBOX: usize = 16_384;
