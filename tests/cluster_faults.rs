@@ -262,6 +262,14 @@ async fn acked_until_the_end(raw: &mut Raw) -> (Vec<Value>, Parted) {
     }
 }
 
+/// A session that lost is ended in that time, and nothing that it sent was acked.
+async fn check_it_lost(loser: &mut Raw, limit: Duration) {
+    let end = acked_until_the_end(loser);
+    let (acked, parted) = within(limit, "the end of the loser", end).await;
+    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
+    assert_eq!(parted.code(), Some(4501), "{parted}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_waits_for_a_frozen_node_for_twelve_seconds_at_most_and_the_loser_there_acks_nothing()
  {
@@ -289,10 +297,7 @@ async fn a_login_waits_for_a_frozen_node_for_twelve_seconds_at_most_and_the_lose
     within(TAKEN_OVER_WITHIN, "an ack of the group", insist(&mut winner, send)).await;
 
     cluster.thaw(1);
-    let end = acked_until_the_end(&mut loser);
-    let (acked, parted) = within(TAKEN_OVER_WITHIN, "the end of the loser", end).await;
-    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
-    assert_eq!(parted.code(), Some(4501), "{parted}");
+    check_it_lost(&mut loser, TAKEN_OVER_WITHIN).await;
     winner.ok("ping", json!({})).await;
 }
 
@@ -323,10 +328,7 @@ async fn a_login_waits_for_a_frozen_node_that_has_yet_to_hear_of_a_kick() {
         "let in while a node might still ack for the one that was kicked"
     );
     cluster.thaw(1);
-    let end = acked_until_the_end(&mut loser);
-    let (acked, parted) = within(TAKEN_OVER_WITHIN, "the end of the loser", end).await;
-    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
-    assert_eq!(parted.code(), Some(4501), "{parted}");
+    check_it_lost(&mut loser, TAKEN_OVER_WITHIN).await;
     winner.ok("ping", json!({})).await;
 }
 
@@ -344,10 +346,7 @@ async fn sessions_of_a_node_of_which_the_other_has_not_heard_yet_are_ended_and_s
     let mut winner = cluster.raw_from(0, "alice", Platform::Ios, "second").await;
     loser.0.submit("message.send", text("bob", key(), "too late")).await.unwrap();
 
-    let end = acked_until_the_end(&mut loser);
-    let (acked, parted) = soon("the end of the loser", end).await;
-    assert_eq!(acked, Vec::<Value>::new(), "acked behind the reply to the winner");
-    assert_eq!(parted.code(), Some(4501), "{parted}");
+    check_it_lost(&mut loser, SOON).await;
     winner.ok("ping", json!({})).await;
     soon("that carol is there", async {
         while told(&mut bob, "carol").await["state"] != "online" {}
