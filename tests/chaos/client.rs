@@ -26,6 +26,8 @@ const TURN: Duration = Duration::from_millis(20);
 const IN_FLIGHT: usize = 24;
 /// Messages that are not settled at most; people wait then.
 const UNSETTLED: usize = 12;
+/// People say what they have to say in one line or in a few, each sent while the one before is on its way.
+const MORE_LINES: usize = 4;
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// A connection of which nothing is heard for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
@@ -62,6 +64,8 @@ pub struct Client {
     position: Position,
     login_no: Option<String>,
     pub(super) written: u64,
+    /// Where it has more to say, a line each turn.
+    more_for: Vec<Log>,
     /// What it wants to be said of its user, and what was confirmed.
     wanted: Option<String>,
     confirmed: Option<String>,
@@ -127,6 +131,7 @@ impl Client {
             position: Position::default(),
             login_no: None,
             written: 0,
+            more_for: Vec::new(),
             wanted: None,
             confirmed: None,
             has_said_again: false,
@@ -434,9 +439,18 @@ impl Client {
     }
 
     async fn come_to_mind(&mut self, session: &mut Session) -> Result<(), End> {
+        let may_write = self.outbox.len() < UNSETTLED;
+        if may_write && let Some(log) = self.more_for.pop() {
+            self.write(&log);
+            return Ok(());
+        }
         let log = self.logs[self.random.below(self.logs.len())].clone();
         match self.random.below(200) {
-            0..24 if self.outbox.len() < UNSETTLED => self.write(&log),
+            0..12 if may_write => {
+                self.write(&log);
+                let more = self.random.below(MORE_LINES);
+                self.more_for = vec![log; more];
+            }
             24..27 => {
                 let conversation = log.name_for(&self.device.user);
                 let page = json!({"conversation": conversation, "limit": 20});

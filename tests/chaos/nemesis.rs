@@ -29,6 +29,10 @@ const TERMINATED_EVERY: Duration = Duration::from_millis(150);
 /// would have got so far as to commit.
 const COMMITS_TAKE: Duration = Duration::from_millis(300);
 const ENDED_IN_SLOW_COMMITS_EVERY: Duration = Duration::from_millis(700);
+/// How long a commit takes that may be refused: until more waits behind it.
+const REFUSALS_TAKE: Duration = Duration::from_millis(60);
+/// How long clients have to be elsewhere before the words of their node are held up.
+const CLIENTS_LEAVE: Duration = Duration::from_millis(600);
 /// How often it is looked whether others have the shards of a node whose words are held up: before they use them.
 const LOOK_FOR_CLAIMS_EVERY: Duration = Duration::from_millis(5);
 /// How long the others do nothing then: until what was held up has been carried out.
@@ -213,12 +217,14 @@ impl Nemesis {
             Fault::EndCommits => {
                 self.ways.iter().for_each(|ways| ways.store.end_after(Heading::Back, 0));
             }
-            Fault::RefuseCommits => self.observer.set(Mood::Refuses).await,
+            Fault::RefuseCommits => self.observer.set(Mood::Refuses(REFUSALS_TAKE)).await,
             Fault::SlowCommits => {
                 self.observer.set(Mood::Waits(COMMITS_TAKE)).await;
                 self.ended_in_commits = Some(Instant::now());
             }
             Fault::Overtake { node } => {
+                self.ways[node].clients.part();
+                tokio::time::sleep(CLIENTS_LEAVE).await;
                 self.ways[node].store.hold(Heading::There);
                 self.overtaken = Some(node);
             }
@@ -255,6 +261,7 @@ impl Nemesis {
             Fault::Overtake { node } => {
                 self.overtaken = None;
                 self.ways[node].store.mend();
+                self.ways[node].clients.mend();
             }
             Fault::Terminate => self.terminated = None,
             Fault::KillRedis => self.cluster.redis().start_again().await,

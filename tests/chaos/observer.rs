@@ -19,8 +19,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy)]
 pub enum Mood {
     Calm,
-    /// Some of them it refuses.
-    Refuses,
+    /// All take so long, and some of them it refuses then.
+    Refuses(Duration),
     /// All take so long.
     Waits(Duration),
 }
@@ -44,7 +44,7 @@ impl Observer {
     pub async fn set(&mut self, mood: Mood) {
         let (refuses, waits_ms) = match mood {
             Mood::Calm => (false, 0),
-            Mood::Refuses => (true, 0),
+            Mood::Refuses(time) => (true, time.as_millis() as i64),
             Mood::Waits(time) => (false, time.as_millis() as i64),
         };
         let since = Instant::now();

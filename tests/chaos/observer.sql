@@ -50,8 +50,8 @@ begin
   if current_setting('chaos.commits', true) = txid_current()::text then return null; end if;
   perform set_config('chaos.commits', txid_current()::text, true);
   select * into mood from chaos.mood;
-  if mood.refuses and txid_current() % 3 = 0 then raise exception 'refused at the commit'; end if;
   if mood.waits_ms > 0 then perform pg_sleep(mood.waits_ms / 1000.0); end if;
+  if mood.refuses and txid_current() % 3 = 0 then raise exception 'refused at the commit'; end if;
   return null;
 end $$;
 -- Deferred triggers of one row come in the order of their names.
