@@ -22,7 +22,7 @@ more_of() {
     no-epoch-check) echo "overtaken" ;;
     key-share) echo "slow commits" ;;
     dedup-in-memory) echo "ended in commits,PostgreSQL killed" ;;
-    guess-success) echo "truncated,PostgreSQL killed" ;;
+    guess-success) echo "terminated" ;;
     early-winner) echo "cut from Redis" ;;
   esac
 }

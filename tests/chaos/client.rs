@@ -74,6 +74,8 @@ pub struct Client {
     has_said_again: bool,
     told: HashMap<String, Presence>,
     pub(super) habit: Habit,
+    /// Whether it leaves in peace only when it is told to: what it was not pushed must not be put down to that.
+    stays_in_peace: bool,
     /// When it first did something in peace.
     pub(super) in_peace: Option<Instant>,
 }
@@ -136,6 +138,7 @@ impl Client {
             confirmed: None,
             has_said_again: false,
             told: HashMap::new(),
+            stays_in_peace: habit == Habit::Slow,
             habit,
             in_peace: None,
         };
@@ -445,6 +448,7 @@ impl Client {
             return Ok(());
         }
         let log = self.logs[self.random.below(self.logs.len())].clone();
+        let stays = self.stays_in_peace && self.phase() == Phase::Peace;
         match self.random.below(200) {
             0..12 if may_write => {
                 self.write(&log);
@@ -473,7 +477,7 @@ impl Client {
                 session.ask("message.read", body, Purpose::Other).await?;
             }
             // The network is gone for a moment.
-            29 if self.random.below(4) == 0 => return Err(End::Broken),
+            29 if self.random.below(4) == 0 && !stays => return Err(End::Broken),
             _ => {}
         }
         Ok(())

@@ -83,7 +83,8 @@ pub enum Fault {
     Overtake {
         node: usize,
     },
-    /// PostgreSQL itself ends all connections to it, again and again.
+    /// PostgreSQL itself ends all connections to it, again and again, in the middle of commits: what waits for these has
+    /// not happened.
     Terminate,
     KillRedis,
     FlushRedis,

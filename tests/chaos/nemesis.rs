@@ -25,8 +25,8 @@ const STARTED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const REDIS_TAKES: Duration = Duration::from_millis(5);
 const LOST: [&str; 2] = ["rookery_bus_gaps_total", "rookery_bus_unsent_total"];
 const TERMINATED_EVERY: Duration = Duration::from_millis(150);
-/// While commits are slow: how long they take, and how often connections end. Not at once after each other, or nobody
-/// would have got so far as to commit.
+/// How long commits take in whose middle connections end, and how often the ways to the store do. Not at once after each
+/// other, or nobody would have got so far as to commit.
 const COMMITS_TAKE: Duration = Duration::from_millis(300);
 const ENDED_IN_SLOW_COMMITS_EVERY: Duration = Duration::from_millis(700);
 /// How long a commit takes that may be refused: until more waits behind it.
@@ -228,7 +228,10 @@ impl Nemesis {
                 self.ways[node].store.hold(Heading::There);
                 self.overtaken = Some(node);
             }
-            Fault::Terminate => self.terminated = Some(Instant::now()),
+            Fault::Terminate => {
+                self.observer.set(Mood::Waits(COMMITS_TAKE)).await;
+                self.terminated = Some(Instant::now());
+            }
             Fault::KillRedis => self.cluster.redis().kill().await,
             Fault::FlushRedis => {
                 let flush = self.cluster.redis().ask("FLUSHALL");
@@ -263,7 +266,10 @@ impl Nemesis {
                 self.ways[node].store.mend();
                 self.ways[node].clients.mend();
             }
-            Fault::Terminate => self.terminated = None,
+            Fault::Terminate => {
+                self.terminated = None;
+                self.observer.set(Mood::Calm).await;
+            }
             Fault::KillRedis => self.cluster.redis().start_again().await,
             Fault::FreezeRedis => self.cluster.redis().resume(),
             Fault::KillPostgres => self.cluster.postgres().start_again().await,
