@@ -17,6 +17,7 @@ use std::time::Duration;
 use common::chat::{App, Raw, WAYS, key, patience, text};
 use common::node::{Node, Options};
 use common::{eventually, get, resident_kib};
+use rookery::client::Client;
 use rookery::client::raw::{OpenError, Opening, Parted, Transport};
 use rookery::limits;
 use rookery::protocol::codec::Codec;
@@ -190,6 +191,29 @@ async fn who_comes_when_too_many_came_at_once_is_told_when_to_come_again() {
     assert!(told["error"]["retry_after_ms"].as_u64().unwrap() > 0, "{told}");
     // Those who are in are not hindered.
     alice.ok("ping", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_turned_away_comes_again_when_it_was_told() {
+    // By itself it would not come again in the time of this test.
+    const OWN_WAIT: Duration = Duration::from_secs(3_600);
+    let options = Options::default()
+        .env("ROOKERY__LIMITS__ARRIVALS_PER_S", "1")
+        .env("ROOKERY__LIMITS__ARRIVALS_BURST", "1");
+    let node = Node::start_with(options);
+    let app = App::of(&node);
+
+    for (transport, address) in [(Transport::WebSocket, node.http()), (Transport::Tcp, node.tcp())]
+    {
+        let mut options = app.options("alice", "main");
+        (options.transport, options.address) = (transport, address.to_string());
+        options.backoff = (OWN_WAIT, OWN_WAIT);
+        // Whoever comes right behind one that was turned away is turned away, too.
+        while rookery::client::raw::Connection::open(app.address()).await.is_ok() {}
+        let (client, _updates) = Client::start(options);
+
+        patience("the client is in", client.online()).await.unwrap();
+    }
 }
 
 /// Opens a TCP connection, writes this, and reads until the server has closed its half.

@@ -23,7 +23,8 @@ use super::{Answer, CallError, Ended, Options, Request};
 use crate::ids::{ClientMsgId, Conversation, GroupId, InboxSeq, Seq};
 use crate::limits;
 use crate::protocol::{
-    CloseCode, CursorCommand, History, Inbox, Limit, Login, Logout, Ping, Resume, Sync, TokenRenew,
+    CloseCode, Code, CursorCommand, History, Inbox, Limit, Login, Logout, Ping, Resume, Sync,
+    TokenRenew,
 };
 
 /// How a connection ended, as the client's life goes on from there.
@@ -239,6 +240,10 @@ impl Session {
             Incoming::Error { re, error } => {
                 match re.and_then(|re| Some((re, self.under_way.remove(&re)?))) {
                     Some((id, UnderWay { what, .. })) => self.on_error(driver, id, what, error)?,
+                    // Over TCP who is not let in is told so; over HTTP the upgrade is refused.
+                    None if !self.is_logged_in && error.code == Code::Busy => {
+                        self.come_back_in = error.retry_after_ms.map(Duration::from_millis);
+                    }
                     None => tracing::warn!(?re, ?error, "an error about nothing"),
                 }
             }
