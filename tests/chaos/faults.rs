@@ -181,6 +181,10 @@ fn some_fault(random: &mut Random, card: usize, nodes: usize) -> Fault {
     }
 }
 
+/// What is promised of a node that is gone.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+/// Nobody claims what others had before a store that was away has been there for as long as a lease.
+const WELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A lease, and what others need to see that it is over.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(18);
 
@@ -205,12 +209,25 @@ fn some_time(random: &mut Random, fault: Fault) -> Duration {
 /// Whether something may not begin while the other goes on: it would harm the same, or keep others from having the
 /// shards of a node that they are to overtake.
 fn is_in_the_way(of_old: Fault, new: Fault) -> bool {
-    let keeps_from_claims = |victim: &Victim| {
+    let is_overtaken = matches!(of_old, Fault::Overtake { .. });
+    let (old, harmed) = (victims(of_old), victims(new));
+    harmed.iter().any(|victim| old.contains(victim)) || is_overtaken && keeps_from_claims(new)
+}
+
+fn keeps_from_claims(fault: Fault) -> bool {
+    let harmed = victims(fault);
+    harmed.iter().any(|victim| {
         matches!(victim, Victim::Process(_) | Victim::Postgres | Victim::Link(_, Link::Store))
-    };
-    let (old, new) = (victims(of_old), victims(new));
-    new.iter().any(|victim| old.contains(victim))
-        || matches!(of_old, Fault::Overtake { .. }) && new.iter().any(keeps_from_claims)
+    })
+}
+
+/// Whether nothing but this keeps others from having the shards of a node that is gone then.
+pub fn is_alone(schedule: &[Strike], strike: &Strike) -> bool {
+    schedule.iter().filter(|other| *other != strike).all(|other| {
+        other.at > strike.at + TAKEN_OVER_WITHIN
+            || other.at + other.lasts + WELL_AGAIN_AFTER < strike.at
+            || !keeps_from_claims(other.fault)
+    })
 }
 
 fn victims(fault: Fault) -> Vec<Victim> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use rookery::ids::Shard;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 
 use super::chaos::recorder::{Door, Recorder};
 use super::common::cluster::Cluster;
 use super::common::get;
 use super::common::node::Options;
-use super::faults::{Fault, Heading, Link, Strike};
+use super::faults::{Fault, Heading, Link, Strike, is_alone};
 use super::observer::{Mood, Observer};
 use super::way::{Target, Way};
 
@@ -58,12 +59,21 @@ pub struct Nemesis {
     observer: Observer,
     /// What was done, by its kind.
     pub done: BTreeMap<&'static str, usize>,
-    /// Which groups lost their owner, and when in the history.
-    pub orphaned: Vec<(u64, String)>,
+    /// Which groups lost their owner.
+    pub orphaned: Vec<Orphaned>,
     /// What was seen besides, for people.
     pub notes: Vec<String>,
     /// What the processes of each node have said that have ended.
     said: Vec<String>,
+}
+
+/// A group whose owner is gone.
+pub struct Orphaned {
+    pub group: String,
+    /// When in the history.
+    pub at_us: u64,
+    /// Nothing else was wrong that keeps others from taking it over.
+    pub is_alone: bool,
 }
 
 /// The ways to a node, and from it to what it needs.
@@ -152,21 +162,20 @@ impl Nemesis {
     pub async fn perform(&mut self, schedule: &[Strike]) {
         self.began = Instant::now();
         // The end of one before the beginning of another at the same moment.
-        let mut moments: Vec<(Duration, bool, Fault)> = Vec::new();
+        let mut moments: Vec<(Duration, bool, &Strike)> = Vec::new();
         for strike in schedule {
-            moments.push((strike.at, true, strike.fault));
-            moments.push((strike.at + strike.lasts, false, strike.fault));
+            moments.push((strike.at, true, strike));
+            moments.push((strike.at + strike.lasts, false, strike));
         }
         moments.sort_by_key(|(at, begins, _)| (*at, *begins));
-        for (nth, (at, begins, fault)) in moments.iter().enumerate() {
-            while self.began.elapsed() < *at {
+        for (at, begins, strike) in moments {
+            while self.began.elapsed() < at {
                 self.look_after().await;
             }
-            if *begins {
-                let lasts = moments[nth..].iter().find(|it| !it.1 && it.2 == *fault);
-                self.begin(*fault, lasts.map_or(*at, |it| it.0).saturating_sub(*at)).await;
+            if begins {
+                self.begin(strike, is_alone(schedule, strike)).await;
             } else {
-                self.end(*fault).await;
+                self.end(strike.fault).await;
             }
         }
         for ways in &self.ways {
@@ -187,11 +196,12 @@ impl Nemesis {
         }
     }
 
-    async fn begin(&mut self, fault: Fault, lasts: Duration) {
+    async fn begin(&mut self, strike: &Strike, is_alone: bool) {
+        let Strike { fault, lasts, .. } = *strike;
         *self.done.entry(fault.kind()).or_default() += 1;
         match fault {
             Fault::Kill { node } => {
-                self.orphan(node).await;
+                self.orphan(node, is_alone).await;
                 if self.cluster.node(node).is_running() {
                     self.cluster.kill(node);
                 }
@@ -199,7 +209,7 @@ impl Nemesis {
             }
             Fault::Freeze { node } => {
                 if lasts > LEASE {
-                    self.orphan(node).await;
+                    self.orphan(node, is_alone).await;
                 }
                 self.frozen.insert(node);
                 self.cluster.freeze(node);
@@ -393,7 +403,7 @@ impl Nemesis {
     }
 
     /// Takes down which groups a node owns that is about to be gone.
-    async fn orphan(&mut self, place: usize) {
+    async fn orphan(&mut self, place: usize, is_alone: bool) {
         let at_us = self.recorder.now_us();
         let id = self.cluster.id_of(place);
         let owned = async {
@@ -404,7 +414,8 @@ impl Nemesis {
             database.query(owned, &[&id, &i64::from(Shard::COUNT)]).await.ok()
         };
         if let Ok(Some(rows)) = tokio::time::timeout(ANSWERS_WITHIN, owned).await {
-            self.orphaned.extend(rows.iter().map(|row| (at_us, row.get(0))));
+            let orphaned = |row: &Row| Orphaned { group: row.get(0), at_us, is_alone };
+            self.orphaned.extend(rows.iter().map(orphaned));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chaos::checker::{Rule, Violation};
 use super::chaos::history::{Answer, Command, Event, History, Log, What};
-use super::nemesis::Nemesis;
+use super::nemesis::{Nemesis, Orphaned};
 
 /// The sums over all rounds.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub struct Tally {
     acked: usize,
     broken: BTreeMap<Rule, usize>,
     takeovers: Vec<Duration>,
+    /// Those of them where nothing else was wrong.
+    takeovers_alone: Vec<Duration>,
     /// From the last change until all were told of it, one for each round.
     presence: Vec<Duration>,
     ended_by_themselves: usize,
@@ -39,7 +41,10 @@ impl Tally {
         for violation in violations {
             *self.broken.entry(violation.rule).or_default() += 1;
         }
-        self.takeovers.extend(takeovers(history, &nemesis.orphaned));
+        for (taken, is_alone) in takeovers(history, &nemesis.orphaned) {
+            self.takeovers.push(taken);
+            self.takeovers_alone.extend(is_alone.then_some(taken));
+        }
         self.presence.extend(presence_true_after(history));
         self.ended_by_themselves +=
             nemesis.notes.iter().filter(|it| it.contains("ended by itself")).count();
@@ -50,10 +55,11 @@ impl Tally {
     }
 }
 
-/// From the loss of its owner until a group acks what was sent after that, where it does.
-fn takeovers(history: &History, orphaned: &[(u64, String)]) -> Vec<Duration> {
+/// From the loss of its owner until a group acks what was sent after that, where it does; and whether nothing else was
+/// wrong.
+fn takeovers(history: &History, orphaned: &[Orphaned]) -> Vec<(Duration, bool)> {
     let mut taken = Vec::new();
-    for (at_us, group) in orphaned {
+    for Orphaned { group, at_us, is_alone } in orphaned {
         let of = Log::group(group);
         let behind = history.events.partition_point(|event| event.at_us < *at_us);
         let mut sent = std::collections::HashSet::new();
@@ -67,7 +73,8 @@ fn takeovers(history: &History, orphaned: &[(u64, String)]) -> Vec<Duration> {
             }
             _ => false,
         });
-        taken.extend(first.map(|event| Duration::from_micros(event.at_us - at_us)));
+        let after = first.map(|event| Duration::from_micros(event.at_us - at_us));
+        taken.extend(after.map(|after| (after, *is_alone)));
     }
     taken
 }
@@ -111,6 +118,7 @@ impl fmt::Display for Tally {
         )?;
         let ended = self.ended_by_themselves;
         writeln!(f, "  groups without their owner ack again after {}", Times(&self.takeovers))?;
+        writeln!(f, "    where nothing else was wrong after {}", Times(&self.takeovers_alone))?;
         writeln!(f, "  presence true for all after {}", Times(&self.presence))?;
         write!(f, "  {ended} times a node ended by itself")
     }
