@@ -399,6 +399,8 @@ pub const RECEIVED_EVERY: Duration = Duration::from_secs(1);
 pub const CLIENT_ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client takes to open a connection.
 pub const CLIENT_CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client reads on once writing has failed: what is read then has come before.
+pub const CLIENT_HEARS_OUT_FOR: Duration = Duration::from_millis(200);
 /// A connection that held for this long was a good one: the next loss is a new one.
 pub const CLIENT_STABLE_AFTER: Duration = Duration::from_secs(30);
 /// The first and the longest wait of a client that comes back.

@@ -212,7 +212,7 @@ async fn a_client_that_is_turned_away_comes_again_when_it_was_told() {
         while rookery::client::raw::Connection::open(app.address()).await.is_ok() {}
         let (client, _updates) = Client::start(options);
 
-        patience("the client is in", client.online()).await.unwrap();
+        patience(&format!("the client is in by {transport:?}"), client.online()).await.unwrap();
     }
 }
 

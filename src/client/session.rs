@@ -119,7 +119,7 @@ impl Session {
     pub(super) async fn converse(&mut self, driver: &mut Driver, token: String) -> Departure {
         let parted = match self.log_in(driver, token).await {
             Ok(()) => self.talk(driver).await,
-            Err(parted) => parted.into(),
+            Err(parted) => self.hear_out(driver, parted).await,
         };
         for call in self.calls.drain(..) {
             // The asker may have given up; then nobody needs the answer.
@@ -174,7 +174,7 @@ impl Session {
         loop {
             driver.hand_out();
             if let Err(parted) = self.send_what_is_due(driver).await {
-                return parted.into();
+                return self.hear_out(driver, parted).await;
             }
             if self.is_dead(Instant::now()) {
                 return Parted::Lost("nothing was heard for too long".to_owned()).into();
@@ -203,6 +203,19 @@ impl Session {
                 () = tokio::time::sleep_until(next_look) => {}
             }
         }
+    }
+
+    /// Takes what had come before writing failed: the server may have said why it hung up, and when to come again.
+    async fn hear_out(&mut self, driver: &mut Driver, parted: Parted) -> Leaving {
+        let hearing = async {
+            loop {
+                let text = self.connection.text().await;
+                if let Err(leaving) = self.take_frames(driver, text) {
+                    return leaving;
+                }
+            }
+        };
+        tokio::time::timeout(limits::CLIENT_HEARS_OUT_FOR, hearing).await.unwrap_or(parted.into())
     }
 
     fn call(&mut self, call: Call) {
