@@ -354,7 +354,12 @@ impl Client {
     async fn act(&mut self, session: &mut Session) -> Result<(), End> {
         let phase = *self.phase.borrow();
         if phase == Phase::Peace {
+            let just_begun = self.in_peace.is_none();
             self.follow_habit().await;
+            // A session that began in peace: of one that came when nodes did not answer in time nothing is judged.
+            if just_begun && self.stays_in_peace {
+                return Err(End::Broken);
+            }
         }
         if phase <= Phase::Talking {
             self.come_to_mind(session).await?;
